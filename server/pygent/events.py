@@ -1,0 +1,377 @@
+"""The whole vocabulary: what happens, what is asked, and who listens.
+
+These types are the domain and the wire at once (PROTOCOL sections 3 to 5): snake_case in Python,
+camelCase only when serialised, with `type` as the tag of an event.  Absent optional fields are not sent.
+Times are integer milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Isolation = Literal["docker", "bubblewrap", "local"]
+ToolStatus = Literal["completed", "failed", "declined", "cancelled", "timedOut"]
+TurnStatus = Literal["completed", "needsInput", "cancelled", "failed", "limit"]
+TaskStatus = Literal[
+    "queued", "running", "waiting", "completed", "failed", "cancelled", "timedOut", "interrupted"
+]
+Verdict = Literal["accept", "acceptForSession", "decline", "cancel"]
+ChangeKind = Literal["created", "edited", "deleted"]
+Level = Literal["info", "warning", "error"]
+
+
+def now_ms() -> int:
+    """The current time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id(prefix: Literal["ses", "trn", "itm", "tsk", "apr", "chk"]) -> str:
+    """A new opaque id such as `ses_0199…`, sortable by its time of creation (microseconds)."""
+    return f"{prefix}_{time.time_ns() // 1000:014x}{secrets.token_hex(4)}"
+
+
+class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """A value that travels: camelCase fields, defaults left out."""
+
+
+class Usage(Wire):
+    """Tokens of a turn so far; `cost` in the currency of the configured prices."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None = None
+    context_window: int | None = None
+    cost: float | None = None
+
+
+NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
+
+
+class Failure(Wire):
+    """Why a turn or task failed: a stable `code`, a sentence for a person, and how to mend it."""
+
+    code: str
+    message: str
+    fix: str | None = None
+
+
+class Approval(Wire):
+    """Something that may only happen with a person's consent.
+
+    `detail` is the exact thing that will be done, never the model's description of it.
+    """
+
+    id: str
+    session_id: str
+    kind: Literal["command", "edit", "tool", "path"]
+    title: str
+    detail: str
+    isolation: Isolation
+    task_id: str | None = None
+    command: str | None = None
+    diff: str | None = None
+
+
+class Decision(Wire):
+    """The answer to an `Approval`; `feedback` is told to the model."""
+
+    decision: Verdict
+    feedback: str | None = None
+
+
+class Question(Wire):
+    """A question of the agent to the person, with answers to choose from or free text."""
+
+    id: str
+    session_id: str
+    prompt: str
+    options: list[str] | None = None
+
+
+class Change(Wire):
+    """A file that a turn changed."""
+
+    uri: str
+    kind: ChangeKind
+
+
+class ToolCall(Wire):
+    """One call that the model asked for.
+
+    `call_id` is the model server's id, kept verbatim; `arguments` is the JSON text that is sent back to
+    the server (`{}` if what came did not parse, so that the history stays acceptable).
+    """
+
+    item_id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
+class Persona(Wire):
+    """A named character of an agent."""
+
+    name: str
+    description: str = ""
+
+
+class Task(Wire):
+    """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers."""
+
+    id: str
+    title: str
+    prompt: str
+    status: TaskStatus
+    persona: Persona
+    session_id: str
+    created_at: int
+    workspace: str
+    steps: int
+    usage: Usage
+    changed_files: list[str]
+    parent_session_id: str | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    waiting_for: str | None = None
+    error: Failure | None = None
+
+
+class SessionInfo(Wire):
+    """A conversation as a list shows it; `folder_uri` is the workspace folder it works in."""
+
+    id: str
+    title: str
+    created_at: int
+    updated_at: int
+    workspace: str
+    persona: Persona
+    status: Literal["idle", "running", "waiting"]
+    folder_uri: str | None = None
+    model: str | None = None
+    task_id: str | None = None
+    parent_session_id: str | None = None
+
+
+class TurnResult(Wire):
+    """How a turn ended; `reply` is the assistant's last text."""
+
+    session_id: str
+    turn_id: str
+    status: TurnStatus
+    reply: str
+    changes: list[Change]
+    usage: Usage
+    question: Question | None = None
+    error: Failure | None = None
+
+
+class Event(Wire, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
+    """Something that happened in a session."""
+
+
+class TurnStarted(Event):
+    """A person's message, or a task's prompt, opened a turn."""
+
+    text: str
+    images: list[str] = []
+
+
+class TextDelta(Event):
+    """A piece of the assistant's text; not stored, the stored form is `Message`."""
+
+    item_id: str
+    text: str
+
+
+class ReasoningDelta(Event):
+    """A piece of the model's reasoning; not stored."""
+
+    item_id: str
+    text: str
+
+
+class Message(Event):
+    """A whole text, once it is complete.
+
+    An assistant's message holds the tool calls of the same answer, and in `extra` the fields that its
+    server wants back (such as `reasoning_content`), so that the model's message list is a projection of
+    the stored events.
+    """
+
+    item_id: str
+    role: Literal["assistant", "user"]
+    text: str
+    tool_calls: list[ToolCall] = []
+    extra: dict[str, Any] = {}
+
+
+class ToolStarted(Event):
+    """A tool call is about to run; `title` is a short line for people."""
+
+    item_id: str
+    name: str
+    title: str
+    arguments: dict[str, Any]
+
+
+class ToolOutput(Event):
+    """Output of a running tool as it is produced; not stored."""
+
+    item_id: str
+    text: str
+
+
+class ToolFinished(Event):
+    """The end of a tool call; `output` is exactly what the model is told."""
+
+    item_id: str
+    status: ToolStatus
+    output: str
+    truncated: bool
+    duration_ms: int
+    exit_code: int | None = None
+    image: str | None = None
+
+
+class ChangeMade(Event):
+    """A tool changed a file; `diff` is unified."""
+
+    item_id: str
+    uri: str
+    kind: ChangeKind
+    diff: str
+
+
+class ApprovalRequested(Event):
+    """The agent waits for a person's consent."""
+
+    approval: Approval
+
+
+class ApprovalResolved(Event):
+    """An approval was answered, by a client, a timeout or a rule (`by`)."""
+
+    approval_id: str
+    decision: Verdict
+    by: str
+    feedback: str | None = None
+
+
+class QuestionAsked(Event):
+    """The agent waits for an answer."""
+
+    question: Question
+
+
+class QuestionAnswered(Event):
+    """A question got its answer."""
+
+    question_id: str
+    answer: str
+
+
+class UsageReported(Event, tag="usage"):
+    """Tokens of the turn so far."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None = None
+    context_window: int | None = None
+    cost: float | None = None
+
+
+class Compacted(Event):
+    """Older messages were replaced by a summary."""
+
+    tokens_before: int
+    tokens_after: int
+
+
+class TaskChanged(Event):
+    """A delegated task of this session changed."""
+
+    task: Task
+
+
+class Notice(Event):
+    """Something a person should know: a fallback, a retry, a stall, a configuration problem."""
+
+    level: Level
+    text: str
+    code: str | None = None
+
+
+class TurnFinished(Event):
+    """The one end of every turn."""
+
+    status: TurnStatus
+    reply: str
+    usage: Usage
+    error: Failure | None = None
+
+
+AnyEvent = (
+    TurnStarted
+    | TextDelta
+    | ReasoningDelta
+    | Message
+    | ToolStarted
+    | ToolOutput
+    | ToolFinished
+    | ChangeMade
+    | ApprovalRequested
+    | ApprovalResolved
+    | QuestionAsked
+    | QuestionAnswered
+    | UsageReported
+    | Compacted
+    | TaskChanged
+    | Notice
+    | TurnFinished
+)
+
+EPHEMERAL = (TextDelta, ReasoningDelta, ToolOutput)
+"""Events that are shown and not stored: their stored form follows as `Message` or `ToolFinished`."""
+
+
+class Envelope(Wire):
+    """An event with its place: `seq` counts the stored events of a session from 1.
+
+    An event that is not stored carries the `seq` of the last stored one before it.
+    """
+
+    session_id: str
+    seq: int
+    at: int
+    event: AnyEvent
+    turn_id: str | None = None
+    task_id: str | None = None
+
+
+def event_types() -> list[str]:
+    """The tags of all events, in the order of the protocol page."""
+    return [str(cls.__struct_config__.tag) for cls in AnyEvent.__args__]
+
+
+Emit = Callable[[AnyEvent], None]
+"""Announces an event of the running turn; a plain call that never blocks."""
+
+
+class Client(Protocol):
+    """A front end, as the layers below see it."""
+
+    name: str
+
+    def emit(self, envelope: Envelope) -> None:
+        """Show an event.  Called on the event loop; must not block or raise."""
+
+    async def approve(self, approval: Approval) -> Decision | None:
+        """Ask for consent; None if nobody here can answer, so that the approval goes on waiting."""
+
+    async def ask(self, question: Question) -> str | None:
+        """Ask a question; None if nobody here can answer."""
