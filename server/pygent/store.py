@@ -1,0 +1,327 @@
+"""The store: sessions, their events and tasks in one SQLite file in the state folder.
+
+The store is the truth: an event is committed here before anyone is shown it, and everything else (the
+model's message list, task logs, a second window) is read back from it.  WAL mode with `synchronous=NORMAL`
+keeps every commit through a kill -9 of the process (sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from pygent.errors import PygentError
+from pygent.events import AnyEvent, Envelope, SessionInfo, Task, now_ms
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
+    title TEXT NOT NULL, body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_time ON sessions (updated_at DESC, id DESC);
+CREATE TABLE events (
+    session_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+    turn_id TEXT, task_id TEXT, body BLOB NOT NULL, PRIMARY KEY (session_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY, parent TEXT, status TEXT NOT NULL, owner TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+_event = msgspec.json.Decoder(AnyEvent)
+_session = msgspec.json.Decoder(SessionInfo)
+_task = msgspec.json.Decoder(Task)
+_encode = msgspec.json.Encoder().encode
+
+
+class Store:
+    """The records of one state folder; several processes may have it open.
+
+    Raises PygentError (`conflict`) when the file can't be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "pygent.db"
+        self.owner = Owner(folder / "owners")
+        try:
+            self._db = _open(self.path)
+        except sqlite3.Error as error:
+            self.owner.close()
+            raise PygentError(
+                "conflict",
+                f"The store {self.path} can't be opened: {error}.",
+                "Free disk space or rights; if it is damaged, move the file away to start a new one.",
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; what was announced is in it."""
+        self._db.close()
+        self.owner.close()
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    def save_session(self, info: SessionInfo) -> None:
+        """Insert or update a session's record."""
+        self._db.execute(
+            "INSERT INTO sessions (id, folder, updated_at, task_id, title, body) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT (id) DO UPDATE SET folder=excluded.folder, updated_at=excluded.updated_at, "
+            "title=excluded.title, body=excluded.body",
+            (info.id, info.folder_uri, info.updated_at, info.task_id, info.title, _encode(info)),
+        )
+
+    def session(self, session_id: str) -> SessionInfo:
+        """The session's record; PygentError `notFound`."""
+        row = self._db.execute("SELECT body FROM sessions WHERE id=?", (session_id,)).fetchone()
+        if row is None:
+            raise PygentError("notFound", f"There is no session {session_id}.", "List them: pygent sessions.")
+        return _session.decode(row[0])
+
+    def sessions(
+        self,
+        *,
+        folder_uri: str | None = None,
+        search: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[SessionInfo], str | None]:
+        """A page of conversations, the latest first, without those of tasks, and the next page's cursor.
+
+        Raises PygentError `notFound` for a cursor that is not one.
+        """
+        where, values = ["task_id IS NULL"], list[str | int]()
+        if folder_uri is not None:
+            where.append("folder=?")
+            values.append(folder_uri)
+        if search:
+            where.append("title LIKE ? ESCAPE '\\'")
+            values.append("%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
+        if cursor is not None:
+            at, _, last = cursor.partition(":")
+            if not at.isdigit():
+                raise PygentError("notFound", f"{cursor!r} is not a cursor of this list.")
+            where.append("(updated_at, id) < (?, ?)")
+            values += [int(at), last]
+        rows = self._db.execute(
+            f"SELECT body FROM sessions WHERE {' AND '.join(where)} "
+            "ORDER BY updated_at DESC, id DESC LIMIT ?",
+            (*values, limit + 1),
+        ).fetchall()
+        page = [_session.decode(body) for (body,) in rows[:limit]]
+        more = len(rows) > limit and page
+        return page, f"{page[-1].updated_at}:{page[-1].id}" if more else None
+
+    def delete_session(self, session_id: str) -> bool:
+        """Forget a session and its events; False if there was none."""
+        with self._transaction():
+            self._db.execute("DELETE FROM events WHERE session_id=?", (session_id,))
+            return self._db.execute("DELETE FROM sessions WHERE id=?", (session_id,)).rowcount > 0
+
+    def claim_session(self, session_id: str) -> bool:
+        """Take the right to run turns in a session; False while another living process has it."""
+        return self._claim("sessions", session_id)
+
+    def release_session(self, session_id: str) -> None:
+        """Give the right back."""
+        self._release("sessions", session_id)
+
+    def session_owned(self, session_id: str) -> bool:
+        """Whether a living process, this one included, runs a turn in the session."""
+        row = self._db.execute("SELECT owner FROM sessions WHERE id=?", (session_id,)).fetchone()
+        return row is not None and row[0] is not None and self.owner.alive(row[0])
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def append(
+        self, session_id: str, seq: int, event: AnyEvent, *, turn_id: str | None, task_id: str | None
+    ) -> Envelope:
+        """Commit an event under the next free number from `seq` on, and return it with its place."""
+        at, body = now_ms(), _encode(event)
+        while True:
+            try:
+                self._db.execute(
+                    "INSERT INTO events VALUES (?,?,?,?,?,?)", (session_id, seq, at, turn_id, task_id, body)
+                )
+            except sqlite3.IntegrityError:
+                seq = self.last_seq(session_id) + 1  # another process wrote to the same session
+                continue
+            return Envelope(
+                session_id=session_id, seq=seq, at=at, event=event, turn_id=turn_id, task_id=task_id
+            )
+
+    def last_seq(self, session_id: str) -> int:
+        """The number of the session's last event; 0 if there is none."""
+        row = self._db.execute("SELECT max(seq) FROM events WHERE session_id=?", (session_id,)).fetchone()
+        return row[0] or 0
+
+    def events(self, session_id: str, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
+        """The session's events with a number above `after`, in order."""
+        rows = self._db.execute(
+            "SELECT seq, at, turn_id, task_id, body FROM events WHERE session_id=? AND seq>? "
+            "ORDER BY seq LIMIT ?",
+            (session_id, after, -1 if limit is None else limit),
+        )
+        return [
+            Envelope(
+                session_id=session_id,
+                seq=seq,
+                at=at,
+                turn_id=turn_id,
+                task_id=task_id,
+                event=_event.decode(body),
+            )
+            for seq, at, turn_id, task_id, body in rows
+        ]
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def save_task(self, task: Task) -> None:
+        """Insert or update a task's record."""
+        self._db.execute(
+            "INSERT INTO tasks (id, parent, status, body) VALUES (?,?,?,?) "
+            "ON CONFLICT (id) DO UPDATE SET status=excluded.status, body=excluded.body",
+            (task.id, task.parent_session_id, task.status, _encode(task)),
+        )
+
+    def task(self, task_id: str) -> Task:
+        """The task's record; PygentError `notFound`."""
+        row = self._db.execute("SELECT body FROM tasks WHERE id=?", (task_id,)).fetchone()
+        if row is None:
+            raise PygentError("notFound", f"There is no task {task_id}.", "List them: pygent tasks.")
+        return _task.decode(row[0])
+
+    def tasks(
+        self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
+    ) -> list[Task]:
+        """Tasks, the latest first, of one status or delegated by one session if asked."""
+        rows = self._db.execute(
+            "SELECT body FROM tasks WHERE (?1 IS NULL OR status=?1) AND (?2 IS NULL OR parent=?2) "
+            "ORDER BY id DESC LIMIT ?3",
+            (status, session_id, -1 if limit is None else limit),
+        )
+        return [_task.decode(body) for (body,) in rows]
+
+    def claim_task(self, task_id: str) -> bool:
+        """Take the right to run a task; False while another living process has it."""
+        return self._claim("tasks", task_id)
+
+    def abandoned_tasks(self) -> list[Task]:
+        """Tasks that are not finished and whose process is gone."""
+        rows = self._db.execute(
+            "SELECT owner, body FROM tasks WHERE status IN ('queued', 'running', 'waiting')"
+        ).fetchall()
+        return [_task.decode(body) for owner, body in rows if owner is None or not self.owner.alive(owner)]
+
+    def request_cancel(self, task_id: str) -> None:
+        """Ask whichever process runs the task to cancel it."""
+        self._db.execute("UPDATE tasks SET cancel_requested=1 WHERE id=?", (task_id,))
+
+    def cancel_requests(self, task_ids: Iterable[str]) -> list[str]:
+        """Those of the tasks that another process wants cancelled."""
+        wanted = list(task_ids)
+        marks = ",".join("?" * len(wanted))
+        rows = self._db.execute(f"SELECT id FROM tasks WHERE cancel_requested=1 AND id IN ({marks})", wanted)
+        return [task_id for (task_id,) in rows]
+
+    # -- leases ----------------------------------------------------------------------------------
+
+    def _claim(self, table: str, key: str) -> bool:
+        with self._transaction():
+            row = self._db.execute(f"SELECT owner FROM {table} WHERE id=?", (key,)).fetchone()
+            if row is None or (row[0] not in (None, self.owner.token) and self.owner.alive(row[0])):
+                return False
+            self._db.execute(f"UPDATE {table} SET owner=? WHERE id=?", (self.owner.token, key))
+            return True
+
+    def _release(self, table: str, key: str) -> None:
+        self._db.execute(f"UPDATE {table} SET owner=NULL WHERE id=? AND owner=?", (key, self.owner.token))
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """A write transaction that waits for its turn before it reads, so that two claims can't cross."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file and bring it to this version's schema."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    path.chmod(0o600)
+    with _Transaction(db):
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"a newer Pygent wrote it (version {version})")
+        if version == 0:
+            for statement in SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    return db
+
+
+class Owner:
+    """This process's claim to life: a locked file that the system unlocks when the process dies.
+
+    A lock needs no clock and no heartbeat, and a reused process number can't be taken for the owner.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self.token = secrets.token_hex(8)
+        self._file = (folder / self.token).open("w")
+        _try_lock(self._file.fileno())
+
+    def alive(self, token: str) -> bool:
+        """Whether the process that holds this token still runs."""
+        if token == self.token:
+            return True
+        path = self._folder / token
+        try:
+            with path.open("r+") as file:
+                if not _try_lock(file.fileno()):
+                    return True
+        except OSError:
+            return False
+        path.unlink(missing_ok=True)
+        return False
+
+    def close(self) -> None:
+        """Give up every claim."""
+        self._file.close()
+        (self._folder / self.token).unlink(missing_ok=True)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock a file for this process unless another one holds it."""
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        import msvcrt  # noqa: PLC0415 - only on Windows
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

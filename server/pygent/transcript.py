@@ -1,0 +1,171 @@
+"""The model's view of a session: chat messages as a projection of its stored events.
+
+Each message is serialised once and kept as bytes, so that a step late in a long session costs what an
+early one costs, and the prefix that the server caches stays byte for byte the same.
+
+Several servers refuse what others demand, so the list is kept acceptable to the strictest: one result for
+every call, no two user messages in a row, no user message right after a tool result (Mistral answers
+3230), arguments that are always JSON objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from pygent.events import AnyEvent, Envelope, Message, ToolCall, ToolFinished, TurnFinished, TurnStarted
+
+INTERRUPTED = "Interrupted: the program ended before this call finished. It may have taken effect in part."
+CANCELLED = "The person cancelled the turn before this call was run."
+
+ImageUrl = Callable[[str], "str | None"]
+"""Gives the data URL of a stored image, or None if it is gone."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Transcript:
+    """Folds events into chat messages; `messages` holds one JSON object each, without the system message."""
+
+    def __init__(self, image_url: ImageUrl) -> None:
+        self.messages: list[bytes] = []
+        self._image_url = image_url
+        self._last: dict[str, Any] = {}
+        self._open: dict[str, ToolCall] = {}
+        self._images: list[str] = []
+        self._answer_expected = False
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take in the next event of the session."""
+        match event:
+            case TurnStarted():
+                self.close_calls(INTERRUPTED)
+                self._add_user(event.text, event.images)
+            case Message(role="user"):
+                self._add_user(event.text, [])
+            case Message():
+                self._add_assistant(event)
+            case ToolFinished():
+                self._add_result(event)
+            case TurnFinished():
+                self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
+                self._answer_expected = event.status == "needsInput"
+            case _:
+                pass
+
+    def close_calls(self, output: str) -> None:
+        """Give every call that has no result this one."""
+        for call in self._open.values():
+            self._push({"role": "tool", "tool_call_id": call.call_id, "content": output})
+        self._open.clear()
+
+    def _add_user(self, text: str, images: list[str]) -> None:
+        role = self._last.get("role")
+        if role == "tool" and (self._answer_expected or not images):
+            note = "The person answers" if self._answer_expected else "A message from the person"
+            self._extend_last(f"\n\n{note}: {text}")
+        elif role == "user" and not images and isinstance(self._last["content"], str):
+            self._extend_last(f"\n\n{text}")
+        else:
+            if role in ("tool", "user"):
+                self._push({"role": "assistant", "content": "I am listening."})
+            self._push({"role": "user", "content": self._content(text, images)})
+        self._answer_expected = False
+
+    def _add_assistant(self, event: Message) -> None:
+        message: dict[str, Any] = {"role": "assistant", "content": event.text, **event.extra}
+        if event.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.call_id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in event.tool_calls
+            ]
+        self._open = {call.item_id: call for call in event.tool_calls}
+        self._push(message)
+
+    def _add_result(self, event: ToolFinished) -> None:
+        call = self._open.pop(event.item_id, None)
+        if call is None:
+            return
+        self._push({"role": "tool", "tool_call_id": call.call_id, "content": event.output})
+        if event.image is not None:
+            self._images.append(event.image)
+        if self._images and not self._open:
+            # Tool results carry text only, and a user message may not follow them directly.
+            self._push({"role": "assistant", "content": "Let me look at it."})
+            self._push({"role": "user", "content": self._content("The image:", self._images)})
+            self._images = []
+
+    def _content(self, text: str, images: list[str]) -> str | list[dict[str, Any]]:
+        urls = [url for url in map(self._image_url, images) if url is not None]
+        if not urls:
+            return text
+        parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        return parts + [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+
+    def _push(self, message: dict[str, Any]) -> None:
+        self._last = message
+        self.messages.append(_encode(message))
+
+    def _extend_last(self, text: str) -> None:
+        self._last["content"] += text
+        self.messages[-1] = _encode(self._last)
+
+
+def conversation(envelopes: Iterable[Envelope]) -> list[dict[str, Any]]:
+    """The session's messages for people and clients (`pygent.session.get`).
+
+    Each is `{role: "user" | "assistant" | "tool", text, turnId, at}`, an assistant's with `toolCalls`
+    (`{itemId, name, arguments}`) where it called tools, a tool's with `itemId`, `name` and `status`.
+    """
+    names: dict[str, str] = {}
+    messages = []
+    for envelope in envelopes:
+        match envelope.event:
+            case TurnStarted(text=text):
+                entry: dict[str, Any] = {"role": "user", "text": text}
+            case Message(role=role, text=text, tool_calls=calls):
+                names.update({call.item_id: call.name for call in calls})
+                entry = {"role": role, "text": text}
+                if calls:
+                    entry["toolCalls"] = [
+                        {"itemId": call.item_id, "name": call.name, "arguments": call.arguments}
+                        for call in calls
+                    ]
+            case ToolFinished() as done:
+                name = names.get(done.item_id, "")
+                entry = {"role": "tool", "text": done.output, "itemId": done.item_id, "name": name}
+                entry["status"] = done.status
+            case _:
+                continue
+        messages.append({**entry, "turnId": envelope.turn_id, "at": envelope.at})
+    return messages
+
+
+def export(title: str, envelopes: Iterable[Envelope], form: Literal["md", "json"]) -> str:
+    """The conversation as Markdown to read, or as JSON with the messages of `conversation`."""
+    messages = conversation(envelopes)
+    if form == "json":
+        return msgspec.json.format(_encode({"title": title, "messages": messages}), indent=2).decode()
+    headings = {"user": "## You", "assistant": "## Pygent"}
+    parts = [f"# {title}"]
+    for message in messages:
+        if message["role"] == "tool":
+            fence = _fence(message["text"])
+            parts.append(f"{fence}text {message['name']} ({message['status']})\n{message['text']}\n{fence}")
+        elif message["text"]:
+            parts.append(f"{headings[message['role']]}\n\n{message['text']}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _fence(text: str) -> str:
+    """A code fence that no line of the text can end."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return fence
