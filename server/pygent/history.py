@@ -1,0 +1,113 @@
+"""`PYGENT_HISTORY_FILE`: the conversation in the JSON form of the original Pygent 1.0.
+
+A list of chat messages, `{role, content, tool_calls?, tool_call_id?}`.  It is read when a session starts and
+written at the end of each turn; the store stays the truth in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pygent.errors import PygentError
+from pygent.events import (
+    NO_USAGE,
+    AnyEvent,
+    Message,
+    ToolCall,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    new_id,
+    now_ms,
+)
+from pygent.paths import write_atomic
+
+
+def write(path: Path, messages: Sequence[bytes]) -> None:
+    """Replace the history file with these serialised chat messages.  Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, b"[\n" + b",\n".join(messages) + b"\n]\n")
+
+
+def read(path: Path) -> list[AnyEvent]:
+    """The events that the file's conversation amounts to; none if there is no file.
+
+    Raises PygentError `conflict` if the file is no conversation; it is left as it is.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise PygentError("conflict", f"The history file {path} can't be read: {error.strerror}.") from error
+    if not data.strip():
+        return []
+    try:
+        return list(_events(msgspec.json.decode(data, type=list[dict[str, Any]])))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PygentError("conflict", f"The history file {path} is damaged: {error}.") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged history file, so that it is never overwritten; returns its new name."""
+    aside = path.with_name(f"{path.name}.damaged-{now_ms()}")
+    return path.rename(aside)
+
+
+def _events(messages: list[dict[str, Any]]) -> Iterator[AnyEvent]:
+    items: dict[str, str] = {}
+    # The system message is made anew for each turn.
+    for turn in _turns([message for message in messages if message["role"] not in ("system", "developer")]):
+        asked = turn[0]["role"] == "user"
+        yield TurnStarted(text=_text(turn[0].get("content")) if asked else "")
+        events = [_event(message, items) for message in turn[asked:]]
+        yield from events
+        replies = [event.text for event in events if isinstance(event, Message) and event.text]
+        yield TurnFinished(status="completed", reply=replies[-1] if replies else "", usage=NO_USAGE)
+
+
+def _turns(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The messages in groups that each begin with a user's message (the first one may not)."""
+    turns: list[list[dict[str, Any]]] = []
+    for message in messages:
+        if message["role"] == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+def _event(message: dict[str, Any], items: dict[str, str]) -> Message | ToolFinished:
+    text = _text(message.get("content"))
+    if message["role"] == "tool":
+        item = items.get(message["tool_call_id"], new_id("itm"))
+        return ToolFinished(item_id=item, status="completed", output=text, truncated=False, duration_ms=0)
+    if message["role"] != "assistant":
+        raise ValueError(f"a message has the unknown role {message['role']!r}")
+    calls = [_call(call) for call in message.get("tool_calls") or []]
+    items.update({call.call_id: call.item_id for call in calls})
+    return Message(item_id=new_id("itm"), role="assistant", text=text, tool_calls=calls)
+
+
+def _call(call: dict[str, Any]) -> ToolCall:
+    function = call["function"]
+    arguments = function.get("arguments") or "{}"
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    try:
+        msgspec.json.decode(arguments, type=dict[str, Any])
+    except ValueError:
+        arguments = "{}"
+    return ToolCall(
+        item_id=new_id("itm"), call_id=str(call["id"]), name=str(function["name"]), arguments=arguments
+    )
+
+
+def _text(content: object) -> str:
+    """The text of a message's content, which may be a string, a list of parts or nothing."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return "" if content is None else str(content)

@@ -1,0 +1,169 @@
+"""The workspace: one folder that no path leaves, seen through the editor's unsaved buffers."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pygent.errors import PygentError, ToolError
+from pygent.events import ChangeKind
+from pygent.paths import write_atomic
+
+MAX_TEXT = 10 * 1024 * 1024
+"""Bytes of a text file that a tool reads at the most."""
+
+
+class Documents(Protocol):
+    """The editor's open buffers, which are truer than the files on disk."""
+
+    def text(self, path: Path) -> str | None:
+        """The unsaved text of an open document; None if it is not open."""
+
+    async def apply(self, path: Path, before: str, after: str, label: str) -> bool:
+        """Edit an open document; False if that was refused or its text is no longer `before`."""
+
+    def dirty(self) -> list[Path]:
+        """Open documents whose text differs from the file on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as the model sees it (line ends as \\n), and what its file needs to stay as it was."""
+
+    content: str
+    newline: str = "\n"
+    bom: bytes = b""
+
+    def encode(self, content: str) -> bytes:
+        """The bytes of a new content in the form of the old one."""
+        return self.bom + content.replace("\n", self.newline).encode("utf-8", "surrogateescape")
+
+
+class Workspace:
+    """A folder in which the agent works.
+
+    `documents` is set by a front end that has open buffers; `mount` is the folder's name as commands see
+    it, so that a path which the model took from a command's output is understood.
+    """
+
+    def __init__(self, root: Path, mount: str = "/workspace") -> None:
+        self.root = Path(os.path.realpath(root))
+        self.mount = mount
+        self.documents: Documents | None = None
+
+    def resolve(self, path: str) -> Path:
+        """The real place of a path of the model's, relative to the root.
+
+        Raises ToolError if it lies outside the workspace, also by way of links, or can't be a path.
+        """
+        if not path or "\0" in path:
+            raise ToolError("The path is empty or has a NUL character in it.")
+        try:
+            return self._inside(self._unmounted(path), path)
+        except OSError as error:
+            raise ToolError(f"{path!r} can't be used as a path: {error.strerror}.") from error
+
+    def _unmounted(self, path: str) -> Path:
+        if path == self.mount or path.startswith(self.mount + "/"):
+            return self.root / path[len(self.mount) :].lstrip("/")
+        return self.root / path
+
+    def _inside(self, target: Path, path: str) -> Path:
+        real = Path(os.path.realpath(target))
+        if real != self.root and self.root not in real.parents:
+            raise ToolError(f"{path!r} is outside the workspace. Use a path relative to its root.")
+        mode = real.stat().st_mode if real.exists() else stat.S_IFREG
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ToolError(f"{path!r} is neither a file nor a folder.")
+        return real
+
+    def relative(self, path: Path) -> str:
+        """A path inside the workspace as the model and people know it."""
+        return path.relative_to(self.root).as_posix()
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file, or an open document that was never saved."""
+        return path.is_file() or (self.documents is not None and self.documents.text(path) is not None)
+
+    def read(self, path: Path) -> Text:
+        """The text of a file, or of its open document.  Raises ToolError if there is none to be had."""
+        buffer = self.documents.text(path) if self.documents is not None else None
+        if buffer is not None:
+            return _text(buffer)
+        data = self.read_bytes(path)
+        if b"\0" in data[:8192]:
+            raise ToolError(f"{self.relative(path)} is a binary file ({len(data)} bytes).")
+        bom = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+        return _text(data[len(bom) :].decode("utf-8", "surrogateescape"), bom)
+
+    def read_bytes(self, path: Path, limit: int = MAX_TEXT) -> bytes:
+        """The bytes of a file on disk.  Raises ToolError if it is missing, a folder or too large."""
+        name = self.relative(path)
+        if path.is_dir():
+            raise ToolError(f"{name} is a folder.")
+        try:
+            size = path.stat().st_size
+            if size > limit:
+                raise ToolError(f"{name} has {size} bytes, more than the {limit} that can be read.")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise ToolError(f"There is no file {name}.") from None
+        except OSError as error:
+            raise ToolError(f"{name} can't be read: {error.strerror}.") from error
+
+    async def write(self, path: Path, before: Text | None, after: str, label: str) -> ChangeKind:
+        """Put a new text into a file or its open document, and say what that was.
+
+        `before` is the text that the change was made for, None for a new file; a document that is no
+        longer at it refuses.  Raises ToolError, and the file is as it was.
+        """
+        kind: ChangeKind = "created" if before is None else "edited"
+        if self.documents is not None and (buffer := self.documents.text(path)) is not None:
+            form = before or Text("")
+            if not await self.documents.apply(path, buffer, after.replace("\n", form.newline), label):
+                raise ToolError(
+                    f"{self.relative(path)} is open in the editor and has changed, or the editor refused the "
+                    "edit; nothing was written. Read it again."
+                )
+            return kind
+        form = before or Text("")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, form.encode(after))
+        except OSError as error:
+            raise ToolError(f"{self.relative(path)} can't be written: {error.strerror}.") from error
+        return kind
+
+
+def _text(raw: str, bom: bytes = b"") -> Text:
+    """Line ends are hidden from the model only where all are alike, so that none is ever changed."""
+    endings = raw.count("\r\n")
+    if endings and endings == raw.count("\n"):
+        return Text(raw.replace("\r\n", "\n"), "\r\n", bom)
+    return Text(raw, "\n", bom)
+
+
+def printable(content: str) -> str:
+    """A text for the model and people, with what is not UTF-8 shown as replacement characters."""
+    return content.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def check_root(root: Path, home: Path) -> Path:
+    """The real path of a folder that may be a workspace.
+
+    Raises PygentError `denied` for a folder whose contents the agent must not be given as a whole: the
+    root of the file system, the home folder, or a parent of it.
+    """
+    real = Path(os.path.realpath(root))
+    home = Path(os.path.realpath(home))
+    if real == Path(real.anchor) or real == home or real in home.parents:
+        raise PygentError(
+            "denied",
+            f"{real} can't be a workspace: it holds your home folder or the whole system.",
+            "Choose a project's folder.",
+        )
+    return real
