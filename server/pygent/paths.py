@@ -6,6 +6,8 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import platformdirs
 
@@ -15,6 +17,14 @@ def state_folder() -> Path:
     folder = platformdirs.user_state_path("pygent", appauthor=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def path_of(uri: str) -> Path | None:
+    """The path of a `file:` URI; None for any other."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return None
+    return Path(url2pathname(parts.path) if os.name == "nt" else unquote(parts.path))
 
 
 def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:

@@ -1,0 +1,68 @@
+"""Copies of a workspace for delegated tasks: what the task was given, and nothing that git ignores."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pygent.errors import PygentError
+from pygent.gitignore import walk
+
+
+def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
+    """Copy the whole workspace into an empty folder, with unsaved buffers in place of their files.
+
+    Ignored files are left out and links are not followed.  Raises OSError.
+    """
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in walk(root, root):
+        _copy(path, target / path.relative_to(root))
+    _lay_over(root, target, buffers)
+
+
+def copy_some(root: Path, target: Path, files: Sequence[Path], buffers: Mapping[Path, str]) -> None:
+    """Copy only these files and folders of the workspace, at the same relative paths.  Raises OSError."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in files:
+        for file in walk(root, path) if path.is_dir() else [path]:
+            _copy(file, target / file.relative_to(root))
+    chosen = {
+        path: text for path, text in buffers.items() if any(path == f or f in path.parents for f in files)
+    }
+    _lay_over(root, target, chosen)
+
+
+def collect(source: Path, target: Path) -> list[Path]:
+    """Copy a file, or the files below a folder, to a place; links are left out.  Returns the copies.
+
+    Raises PygentError `notFound` or `conflict`.
+    """
+    if not source.exists():
+        raise PygentError("notFound", f"There is no {source.name} in the task's workspace.")
+    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+    copies = []
+    for file in files:
+        if file.is_symlink():
+            continue
+        copy = target if file == source else target / file.relative_to(source)
+        try:
+            _copy(file, copy)
+        except OSError as error:
+            raise PygentError(
+                "conflict", f"{file.name} can't be copied to {copy}: {error.strerror}."
+            ) from error
+        copies.append(copy)
+    return copies
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _lay_over(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
+    for path, text in buffers.items():
+        copy = target / path.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,68 @@
+"""The shell: commands run in the sandbox, after the bans and a person's consent."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from pygent.errors import ToolError
+from pygent.events import ToolOutput
+from pygent.sandbox import CommandResult
+from pygent.tools import Arguments, Result, ToolContext
+from pygent.tools.bans import banned
+
+COMMAND_TIMEOUT = 600.0
+"""Seconds after which a command is killed where no step timeout says less."""
+
+
+class Bash(Arguments):
+    """Run a shell command in the sandbox, at the workspace's root, and get its output and exit code.
+    There is no input and no terminal; each command starts in a fresh shell, and what it leaves running is
+    ended with it.
+    """
+
+    name: ClassVar[str] = "bash"
+    cmd: Annotated[str, Meta(description="The command; may be a whole script.")]
+
+    def title(self) -> str:
+        """The command's first line behind a prompt."""
+        first, _, rest = self.cmd.strip().partition("\n")
+        return f"$ {first}" + (" …" if rest else "")
+
+    async def run(self, context: ToolContext) -> Result:
+        """Check, ask, run."""
+        settings = context.settings
+        reason = banned(self.cmd, settings.banned_commands, settings.banned_apps)
+        if reason is not None:
+            raise ToolError(f"This command may not be run here: {reason}.")
+        if settings.confirm_bash:
+            await context.confirm(kind="command", title="Run a command", detail=self.cmd, command=self.cmd)
+        sandbox = await context.sandbox()
+        limit = COMMAND_TIMEOUT if context.step_timeout is None else context.step_timeout
+        done = await sandbox.run(
+            self.cmd,
+            timeout=limit,
+            on_output=lambda text: context.emit(ToolOutput(item_id=context.item_id, text=text)),
+        )
+        return Result(
+            _report(done, limit),
+            status="timedOut" if done.timed_out else "completed" if done.exit_code == 0 else "failed",
+            exit_code=done.exit_code,
+            truncated=done.truncated,
+        )
+
+
+def _report(done: CommandResult, limit: float) -> str:
+    """What the model reads: the output, then how it ended."""
+    lines = [done.output.rstrip("\n")] if done.output.strip() else ["(no output)"]
+    if done.timed_out:
+        lines.append(f"[killed after {limit:g} s]")
+    elif done.exit_code != 0:
+        lines.append(f"[exit code {done.exit_code}]")
+    if done.hint:
+        lines.append(f"[{done.hint}]")
+    return "\n".join(lines)
+
+
+TOOLS = (Bash,)
