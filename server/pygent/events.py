@@ -39,7 +39,7 @@ class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_o
     """A value that travels: camelCase fields, defaults left out."""
 
 
-class Usage(Wire):
+class Usage(Wire, frozen=True, kw_only=True):
     """Tokens of a turn so far; `cost` in the currency of the configured prices."""
 
     prompt_tokens: int
@@ -52,7 +52,7 @@ class Usage(Wire):
 NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
 
 
-class Failure(Wire):
+class Failure(Wire, frozen=True, kw_only=True):
     """Why a turn or task failed: a stable `code`, a sentence for a person, and how to mend it."""
 
     code: str
@@ -60,7 +60,7 @@ class Failure(Wire):
     fix: str | None = None
 
 
-class Approval(Wire):
+class Approval(Wire, frozen=True, kw_only=True):
     """Something that may only happen with a person's consent.
 
     `detail` is the exact thing that will be done, never the model's description of it.
@@ -77,14 +77,14 @@ class Approval(Wire):
     diff: str | None = None
 
 
-class Decision(Wire):
+class Decision(Wire, frozen=True, kw_only=True):
     """The answer to an `Approval`; `feedback` is told to the model."""
 
     decision: Verdict
     feedback: str | None = None
 
 
-class Question(Wire):
+class Question(Wire, frozen=True, kw_only=True):
     """A question of the agent to the person, with answers to choose from or free text."""
 
     id: str
@@ -93,14 +93,14 @@ class Question(Wire):
     options: list[str] | None = None
 
 
-class Change(Wire):
+class Change(Wire, frozen=True, kw_only=True):
     """A file that a turn changed."""
 
     uri: str
     kind: ChangeKind
 
 
-class ToolCall(Wire):
+class ToolCall(Wire, frozen=True, kw_only=True):
     """One call that the model asked for.
 
     `call_id` is the model server's id, kept verbatim; `arguments` is the JSON text that is sent back to
@@ -113,14 +113,14 @@ class ToolCall(Wire):
     arguments: str
 
 
-class Persona(Wire):
+class Persona(Wire, frozen=True, kw_only=True):
     """A named character of an agent."""
 
     name: str
     description: str = ""
 
 
-class Task(Wire):
+class Task(Wire, frozen=True, kw_only=True):
     """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers."""
 
     id: str
@@ -141,7 +141,7 @@ class Task(Wire):
     error: Failure | None = None
 
 
-class SessionInfo(Wire):
+class SessionInfo(Wire, frozen=True, kw_only=True):
     """A conversation as a list shows it; `folder_uri` is the workspace folder it works in."""
 
     id: str
@@ -157,7 +157,7 @@ class SessionInfo(Wire):
     parent_session_id: str | None = None
 
 
-class TurnResult(Wire):
+class TurnResult(Wire, frozen=True, kw_only=True):
     """How a turn ended; `reply` is the assistant's last text."""
 
     session_id: str
@@ -170,32 +170,32 @@ class TurnResult(Wire):
     error: Failure | None = None
 
 
-class Event(Wire, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
+class Event(Wire, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
     """Something that happened in a session."""
 
 
-class TurnStarted(Event):
+class TurnStarted(Event, frozen=True, kw_only=True):
     """A person's message, or a task's prompt, opened a turn."""
 
     text: str
     images: list[str] = []
 
 
-class TextDelta(Event):
+class TextDelta(Event, frozen=True, kw_only=True):
     """A piece of the assistant's text; not stored, the stored form is `Message`."""
 
     item_id: str
     text: str
 
 
-class ReasoningDelta(Event):
+class ReasoningDelta(Event, frozen=True, kw_only=True):
     """A piece of the model's reasoning; not stored."""
 
     item_id: str
     text: str
 
 
-class Message(Event):
+class Message(Event, frozen=True, kw_only=True):
     """A whole text, once it is complete.
 
     An assistant's message holds the tool calls of the same answer, and in `extra` the fields that its
@@ -210,7 +210,7 @@ class Message(Event):
     extra: dict[str, Any] = {}
 
 
-class ToolStarted(Event):
+class ToolStarted(Event, frozen=True, kw_only=True):
     """A tool call is about to run; `title` is a short line for people."""
 
     item_id: str
@@ -219,14 +219,14 @@ class ToolStarted(Event):
     arguments: dict[str, Any]
 
 
-class ToolOutput(Event):
+class ToolOutput(Event, frozen=True, kw_only=True):
     """Output of a running tool as it is produced; not stored."""
 
     item_id: str
     text: str
 
 
-class ToolFinished(Event):
+class ToolFinished(Event, frozen=True, kw_only=True):
     """The end of a tool call; `output` is exactly what the model is told."""
 
     item_id: str
@@ -238,7 +238,7 @@ class ToolFinished(Event):
     image: str | None = None
 
 
-class ChangeMade(Event):
+class ChangeMade(Event, frozen=True, kw_only=True):
     """A tool changed a file; `diff` is unified."""
 
     item_id: str
@@ -247,13 +247,13 @@ class ChangeMade(Event):
     diff: str
 
 
-class ApprovalRequested(Event):
+class ApprovalRequested(Event, frozen=True, kw_only=True):
     """The agent waits for a person's consent."""
 
     approval: Approval
 
 
-class ApprovalResolved(Event):
+class ApprovalResolved(Event, frozen=True, kw_only=True):
     """An approval was answered, by a client, a timeout or a rule (`by`)."""
 
     approval_id: str
@@ -262,20 +262,20 @@ class ApprovalResolved(Event):
     feedback: str | None = None
 
 
-class QuestionAsked(Event):
+class QuestionAsked(Event, frozen=True, kw_only=True):
     """The agent waits for an answer."""
 
     question: Question
 
 
-class QuestionAnswered(Event):
+class QuestionAnswered(Event, frozen=True, kw_only=True):
     """A question got its answer."""
 
     question_id: str
     answer: str
 
 
-class UsageReported(Event, tag="usage"):
+class UsageReported(Event, tag="usage", frozen=True, kw_only=True):
     """Tokens of the turn so far."""
 
     prompt_tokens: int
@@ -285,20 +285,20 @@ class UsageReported(Event, tag="usage"):
     cost: float | None = None
 
 
-class Compacted(Event):
+class Compacted(Event, frozen=True, kw_only=True):
     """Older messages were replaced by a summary."""
 
     tokens_before: int
     tokens_after: int
 
 
-class TaskChanged(Event):
+class TaskChanged(Event, frozen=True, kw_only=True):
     """A delegated task of this session changed."""
 
     task: Task
 
 
-class Notice(Event):
+class Notice(Event, frozen=True, kw_only=True):
     """Something a person should know: a fallback, a retry, a stall, a configuration problem."""
 
     level: Level
@@ -306,7 +306,7 @@ class Notice(Event):
     code: str | None = None
 
 
-class TurnFinished(Event):
+class TurnFinished(Event, frozen=True, kw_only=True):
     """The one end of every turn."""
 
     status: TurnStatus
@@ -339,7 +339,7 @@ EPHEMERAL = (TextDelta, ReasoningDelta, ToolOutput)
 """Events that are shown and not stored: their stored form follows as `Message` or `ToolFinished`."""
 
 
-class Envelope(Wire):
+class Envelope(Wire, frozen=True, kw_only=True):
     """An event with its place: `seq` counts the stored events of a session from 1.
 
     An event that is not stored carries the `seq` of the last stored one before it.

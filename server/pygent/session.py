@@ -454,4 +454,4 @@ def _read(images: Sequence[Path]) -> list[tuple[Path, bytes]]:
 
 @functools.cache
 def _prompt(name: str) -> str:
-    return resources.files("pygent").joinpath("prompts", name).read_text("utf-8")
+    return resources.files("pygent").joinpath("prompts").joinpath(name).read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Protocol
 from pygent.events import Isolation, Wire
 
 
-class CommandResult(Wire):
+class CommandResult(Wire, frozen=True, kw_only=True):
     """How a command ended.
 
     `output` is stdout and stderr in the order of arrival, decoded tolerantly, without terminal escapes,
@@ -26,7 +26,7 @@ class CommandResult(Wire):
     hint: str | None = None
 
 
-class SandboxStatus(Wire):
+class SandboxStatus(Wire, frozen=True, kw_only=True):
     """What isolation commands get, and why (`pygent.sandbox.status`)."""
 
     requested: str

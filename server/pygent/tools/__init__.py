@@ -116,7 +116,7 @@ class Call(Protocol):
         """Do it.  Raises ToolError for what the model should know and can mend."""
 
 
-class Arguments(msgspec.Struct, frozen=True, kw_only=True):
+class Arguments(msgspec.Struct, kw_only=True):
     """The arguments of a built-in tool, which are also its `Call`."""
 
     name: ClassVar[str]
@@ -147,7 +147,7 @@ class Tool:
     source: str = "built-in"
 
 
-class ToolInfo(Wire):
+class ToolInfo(Wire, frozen=True, kw_only=True):
     """A tool as `pygent.tools` lists it; `parameters` is a JSON Schema."""
 
     name: str

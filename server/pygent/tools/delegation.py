@@ -45,7 +45,7 @@ class DelegateTask(Arguments):
         return Result(f"Delegated as {task.id} to {task.persona.name}.")
 
 
-class DelegatePersonaTask(DelegateTask):
+class DelegatePersonaTask(DelegateTask, kw_only=True):
     """As delegate_task, to a persona of list_personas."""
 
     name: ClassVar[str] = "delegate_persona_task"
