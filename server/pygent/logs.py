@@ -1,0 +1,79 @@
+"""The log: a rotating file for the process, and one more where `log_file` asks for it."""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from pygent.events import AnyEvent, Envelope, Notice, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from pygent.redaction import Redactor
+
+SIZE, KEPT = 2_000_000, 3
+"""Bytes after which a log begins anew, and how many old ones are kept."""
+
+log = logging.getLogger("pygent.log")
+
+
+class Logs:
+    """The log files that one App writes."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[Path, RotatingFileHandler] = {}
+        self._secrets: set[str] = set()
+
+    def add(self, path: Path) -> str | None:
+        """Write to a file from now on; returns what is wrong with it, if anything is."""
+        if path in self._handlers:
+            return None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler = RotatingFileHandler(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
+        except OSError as error:
+            return f"The log {path} can't be written: {error.strerror}."
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.addFilter(self._clean)
+        logger = logging.getLogger("pygent")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        self._handlers[path] = handler
+        return None
+
+    def hide(self, secret: str | None) -> None:
+        """Keep a secret out of every line."""
+        if secret:
+            self._secrets.add(secret)
+
+    def close(self) -> None:
+        """Close the files."""
+        for handler in self._handlers.values():
+            logging.getLogger("pygent").removeHandler(handler)
+            handler.close()
+        self._handlers.clear()
+
+    def _clean(self, record: logging.LogRecord) -> bool:
+        for secret in self._secrets:
+            record.msg, record.args = Redactor(secret).whole(record.getMessage()), ()
+        return True
+
+
+def log_event(envelope: Envelope) -> None:
+    """A line for an event that a reader of the log wants to see."""
+    if (words := _words(envelope.event)) is not None:
+        log.info("%s %s", envelope.session_id, words)
+
+
+def _words(event: AnyEvent) -> str | None:
+    match event:
+        case TurnStarted(text=text):
+            return f"turn begins: {text[:200]!r}"
+        case ToolStarted(name=name, title=title):
+            return f"{name}: {title[:200]}"
+        case ToolFinished() as done:
+            return f"{done.status} in {done.duration_ms} ms, exit code {done.exit_code}"
+        case Notice(level=level, text=text):
+            return f"{level}: {text}"
+        case TurnFinished() as end:
+            return f"turn ends: {end.status}" + (f": {end.error.message}" if end.error else "")
+        case _:
+            return None
