@@ -1,0 +1,21 @@
+"""The settings: layers of data with their origins, and which folders are trusted to set what."""
+
+from pygent.config.load import Config, Value, config_files, load, wire
+from pygent.config.settings import TABLE, VARIABLES, Setting, Settings
+from pygent.config.sources import Diagnostic, Origin
+from pygent.config.trust import Trust
+
+__all__ = [
+    "TABLE",
+    "VARIABLES",
+    "Config",
+    "Diagnostic",
+    "Origin",
+    "Setting",
+    "Settings",
+    "Trust",
+    "Value",
+    "config_files",
+    "load",
+    "wire",
+]

@@ -1,0 +1,46 @@
+"""`python -m pygent.config.reference`: the table of settings for docs/configuration.md."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from pygent.config.settings import TABLE, Setting, Taken
+
+_TAKEN: dict[Taken, str] = {
+    "yes": "yes",
+    "lower": "only lower",
+    "on": "only `true`",
+    "more": "only further ones",
+    "inside": "only inside it",
+    "withKey": "only with a key of the same file",
+    "never": "no",
+}
+
+
+def table() -> str:
+    """Every setting as a row of Markdown."""
+    rows = [
+        "| variable | `pygent.toml` | meaning | default | from a folder you don't trust |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*rows, *(_row(setting) for setting in TABLE.values())]) + "\n"
+
+
+def _row(setting: Setting) -> str:
+    variable = "" if setting.variable is None else f"`{setting.variable}`"
+    key = "none: an error there" if setting.secret else f"`{setting.key}`"
+    taken = _TAKEN[setting.untrusted]
+    return f"| {variable} | {key} | {setting.meaning} | {_default(setting.default)} | {taken} |"
+
+
+def _default(value: Any) -> str:
+    if value in (None, ()):
+        return "none"
+    return f"`{value}`" if isinstance(value, str) else f"`{msgspec.json.encode(value).decode()}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

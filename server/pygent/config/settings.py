@@ -1,0 +1,170 @@
+"""The settings: one table from which everything else about them is derived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from pygent.events import Persona
+
+Kind = Literal["text", "url", "whole", "seconds", "switch", "docker", "path", "paths", "texts", "personas"]
+Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
+"""What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
+list, only name paths inside the folder, set it for a key of the same file, or nothing."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """`[limits]`: when a turn ends by itself."""
+
+    steps: int = 50
+
+
+class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[approvals]`: how long, in seconds, an approval waits before it is declined."""
+
+    timeout: float = 600.0
+
+
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[sandbox]`: what commands may reach."""
+
+    network: bool = False
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings in force; each field has the meaning of its row in `TABLE`."""
+
+    api_key: str | None = None
+    base_url: str = "https://api.openai.com/v1"
+    model: str = "gpt-4.1-mini"
+    image: str = "python:3.12-slim"
+    use_docker: Literal["0", "1", "auto"] = "auto"
+    max_tasks: int = 3
+    history_file: Path | None = None
+    workspace: Path | None = None
+    step_timeout: float | None = None
+    task_timeout: float | None = None
+    persona_name: str = "Pygent"
+    persona: str = "a sandboxed coding assistant."
+    task_personas: tuple[Persona, ...] = ()
+    initial_files: tuple[Path, ...] = ()
+    snapshot: Path | None = None
+    banned_commands: tuple[str, ...] = ()
+    banned_apps: tuple[str, ...] = ()
+    log_file: Path | None = None
+    confirm_bash: bool = True
+    confirm_edits: bool = False
+    limits: Limits = Limits()
+    approvals: ApprovalSettings = ApprovalSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table.
+
+    `key` is the name in `pygent.toml`, dotted inside a table; `variable` the environment variable;
+    `untrusted` what a folder that is not trusted may do with it.
+    """
+
+    key: str
+    variable: str | None
+    kind: Kind
+    meaning: str
+    untrusted: Taken
+    secret: bool = False
+
+    @property
+    def default(self) -> Any:
+        """The value where no layer sets one."""
+        value: Any = Settings()
+        for part in self.key.split("."):
+            value = getattr(value, part)
+        return value
+
+
+_ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
+    ("api_key", "OPENAI_API_KEY", "text", "yes", "key for OpenAI or any compatible service"),
+    ("base_url", "OPENAI_BASE_URL", "url", "withKey", "endpoint of the API"),
+    ("model", "PYGENT_MODEL", "text", "yes", "model name"),
+    ("image", "PYGENT_IMAGE", "text", "never", "image of the Docker sandbox"),
+    (
+        "use_docker",
+        "PYGENT_USE_DOCKER",
+        "docker",
+        "never",
+        "`0`: local; `1`: Docker or a clear failure; `auto`: Docker if it is there, else local, saying so",
+    ),
+    ("max_tasks", "PYGENT_MAX_TASKS", "whole", "lower", "delegated tasks that run at once"),
+    (
+        "history_file",
+        "PYGENT_HISTORY_FILE",
+        "path",
+        "inside",
+        "JSON file in which the conversation is kept; an existing one is resumed",
+    ),
+    (
+        "workspace",
+        "PYGENT_WORKSPACE",
+        "path",
+        "inside",
+        "directory that persists as the workspace between sessions",
+    ),
+    ("step_timeout", "PYGENT_STEP_TIMEOUT", "seconds", "lower", "seconds for each step of a delegated task"),
+    ("task_timeout", "PYGENT_TASK_TIMEOUT", "seconds", "lower", "seconds for a delegated task as a whole"),
+    ("persona_name", "PYGENT_PERSONA_NAME", "text", "yes", "name of the main persona"),
+    ("persona", "PYGENT_PERSONA", "text", "yes", "description of the main persona"),
+    (
+        "task_personas",
+        "PYGENT_TASK_PERSONAS",
+        "personas",
+        "yes",
+        "personas for delegated agents: names, or tables with `name` and `description`",
+    ),
+    (
+        "initial_files",
+        "PYGENT_INIT_FILES",
+        "paths",
+        "inside",
+        "files or folders copied into the workspace at start",
+    ),
+    ("snapshot", "PYGENT_SNAPSHOT", "path", "inside", "snapshot folder loaded at start"),
+    ("banned_commands", "PYGENT_BANNED_COMMANDS", "texts", "more", "commands that may not be run"),
+    ("banned_apps", "PYGENT_BANNED_APPS", "texts", "more", "programs that may not appear in any command"),
+    ("log_file", "PYGENT_LOG_FILE", "path", "inside", "log of the session; by default in the state folder"),
+    ("confirm_bash", "PYGENT_CONFIRM_BASH", "switch", "on", "ask before each command"),
+    (
+        "confirm_edits",
+        "PYGENT_CONFIRM_EDITS",
+        "switch",
+        "on",
+        "ask, with the diff, before each change of a file by a tool",
+    ),
+    ("limits.steps", None, "whole", "lower", "model answers after which a turn ends"),
+    (
+        "approvals.timeout",
+        None,
+        "seconds",
+        "never",
+        "seconds after which an approval nobody answered is declined",
+    ),
+    ("sandbox.network", None, "switch", "never", "whether commands in the sandbox reach the network"),
+)
+
+TABLE: dict[str, Setting] = {
+    key: Setting(key, variable, kind, meaning, untrusted, secret=key == "api_key")
+    for key, variable, kind, untrusted, meaning in _ROWS
+}
+"""Every setting by its `pygent.toml` key."""
+
+PERSONAS_JSON = "PYGENT_TASK_PERSONAS_JSON"
+"""Overrides `PYGENT_TASK_PERSONAS` of the same layer."""
+
+VARIABLES: dict[str, Setting] = {
+    **{setting.variable: setting for setting in TABLE.values() if setting.variable},
+    PERSONAS_JSON: TABLE["task_personas"],
+}
+"""Every setting by its environment variable."""

@@ -1,0 +1,141 @@
+"""From what a person wrote to a value of a setting's kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pygent.config.settings import Kind
+from pygent.events import Persona
+
+EXPECTED: dict[Kind, str] = {
+    "text": "a text",
+    "url": "an address that begins with http:// or https://",
+    "whole": "a whole number of at least 1",
+    "seconds": "a number of seconds above 0",
+    "switch": "true or false (or 1 or 0)",
+    "docker": '"0", "1" or "auto"',
+    "path": "a path",
+    "paths": "a list of paths",
+    "texts": "a list of texts",
+    "personas": "a list of names, or of tables with name and description",
+}
+"""What each kind takes, in words for an error."""
+
+_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
+_SWITCHES["off"] = False
+
+
+def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
+    """The value of a setting.
+
+    `raw` is a string from an environment or any value from TOML or an editor; relative paths are taken
+    from `base`; `~` is the `home` folder, or plain text where that is None.
+    Raises ValueError; its message, if any, is more precise than `EXPECTED`.
+    """
+    if kind == "path":
+        return _path(_text(raw), base, home)
+    if kind == "paths":
+        return tuple(_path(_text(item), base, home) for item in _items(raw))
+    readers: dict[Kind, Callable[[object], Any]] = {
+        "text": _text,
+        "url": _url,
+        "whole": _whole,
+        "seconds": _seconds,
+        "switch": _switch,
+        "docker": _docker,
+        "texts": _texts,
+        "personas": _personas,
+    }
+    return readers[kind](raw)
+
+
+def personas_json(raw: str) -> tuple[Persona, ...]:
+    """The value of `PYGENT_TASK_PERSONAS_JSON`.  Raises ValueError that says where it is wrong."""
+    try:
+        return _personas(msgspec.json.decode(raw))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"a JSON array of objects with name and description ({error})") from error
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str) or not raw.strip() or "\0" in raw:
+        raise ValueError
+    return raw
+
+
+def _url(raw: object) -> str:
+    address = _text(raw).strip()
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        raise ValueError
+    return address.rstrip("/")
+
+
+def _texts(raw: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _items(raw))
+
+
+def _whole(raw: object) -> int:
+    number = int(raw) if isinstance(raw, str) and raw.strip().isdecimal() else raw
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError
+    return number
+
+
+def _seconds(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise ValueError
+    number = float(raw)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _switch(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    word = str(raw).strip().lower() if isinstance(raw, str | int) else ""
+    if word not in _SWITCHES:
+        raise ValueError
+    return _SWITCHES[word]
+
+
+def _docker(raw: object) -> str:
+    if isinstance(raw, str) and raw.strip().lower() == "auto":
+        return "auto"
+    return "1" if _switch(raw) else "0"
+
+
+def _path(raw: str, base: Path, home: Path | None) -> Path:
+    if home is not None and (raw == "~" or raw.startswith("~/")):
+        return home / raw[2:]
+    return Path(os.path.normpath(base / raw))
+
+
+def _items(raw: object) -> list[object]:
+    if isinstance(raw, str):
+        return [item for item in raw.split(os.pathsep) if item.strip()]
+    if not isinstance(raw, list | tuple):
+        raise ValueError
+    return list(raw)
+
+
+def _personas(raw: object) -> tuple[Persona, ...]:
+    return tuple(_persona(item) for item in _items(raw))
+
+
+def _persona(item: object) -> Persona:
+    if isinstance(item, str):
+        name, _, description = item.partition(" - ")
+        return Persona(name=_text(name).strip(), description=description.strip())
+    if not isinstance(item, dict):
+        raise ValueError
+    description = item.get("description", "")
+    if not isinstance(description, str):
+        raise ValueError
+    return Persona(name=_text(item.get("name")), description=description)
