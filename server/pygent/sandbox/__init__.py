@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 from pygent.events import Isolation, Wire
@@ -82,4 +81,4 @@ class Sandbox(Protocol):
         """End every process and container of this sandbox; may be called twice."""
 
 
-__all__ = ["CommandResult", "OnOutput", "Path", "Report", "Sandbox", "SandboxStatus"]
+__all__ = ["CommandResult", "OnOutput", "Report", "Sandbox", "SandboxStatus"]

@@ -1,0 +1,251 @@
+"""Commands in a bubblewrap sandbox: the host's tools read-only, the workspace read-write, nothing else.
+
+Each command is a namespace of its own, so killing its first process is atomic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pygent.errors import SandboxUnavailable
+from pygent.events import Isolation
+from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
+from pygent.sandbox.environment import environment
+from pygent.sandbox.local import owner_of
+from pygent.sandbox.output import Output
+from pygent.sandbox.process import Spawn, run_process
+
+ETC = (
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "debian_version",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "os-release",
+    "pki",
+    "protocols",
+    "services",
+    "ssl",
+    "terminfo",
+)
+"""What of `/etc` commands see: nothing that names people, hosts or keys."""
+
+TOOLCHAINS = (
+    ".pyenv",
+    ".nvm",
+    ".cargo/bin",
+    ".rustup/toolchains",
+    ".local/bin",
+    ".local/lib",
+    ".local/share/uv",
+    ".local/share/pipx",
+    ".volta",
+    ".asdf",
+)
+"""Tools in the home folder that commands may use, read-only; the rest of it is not there."""
+
+PROTECTED = (
+    ".git",
+    ".gitmodules",
+    ".vscode",
+    ".idea",
+    ".pygent",
+    ".pygent.toml",
+    "pygent.toml",
+    ".mcp.json",
+    ".envrc",
+    ".husky",
+    ".pre-commit-config.yaml",
+)
+"""What commands may read and not change: writing it would run code, or loosen settings, outside."""
+
+ISOLATION = (
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
+    *("--hostname", "pygent", "--uid", "1000", "--gid", "1000"),
+)
+
+PREFIX = "pygent-sandbox-"
+
+HIDDEN = (".env", ".env.local", ".env.production", ".env.development", ".netrc", ".npmrc", ".pypirc")
+"""Files of the workspace that commands see empty: they hold secrets."""
+
+
+def protected(root: Path) -> tuple[list[Path], list[Path]]:
+    """The entries of a workspace that commands must not change, and the files they must not read.
+
+    Only what exists: a mount on a missing path would leave an empty file in the person's folder.
+    """
+    kept = [root / name for name in PROTECTED if (root / name).exists() and not (root / name).is_symlink()]
+    hidden = [root / name for name in HIDDEN if (root / name).is_file() and not (root / name).is_symlink()]
+    return kept, hidden
+
+
+class BubblewrapSandbox:
+    """Runs each command in namespaces of its own.  Raises SandboxUnavailable where that does not work."""
+
+    kind: Isolation = "bubblewrap"
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        requested: str,
+        reason: str,
+        environ: Mapping[str, str],
+        state: Path,
+        network: bool,
+        secret: str | None = None,
+    ) -> None:
+        program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+        if program is None:
+            raise SandboxUnavailable("bubblewrap is not installed.", "Install the package bubblewrap.")
+        self.workdir = str(root)
+        self._root = root
+        self._requested = requested
+        self._reason = reason
+        self._network = network
+        self._outputs = state / "outputs"
+        self._secret = secret
+        self._home = Path(environ.get("HOME", "/nonexistent"))
+        _remove_abandoned()
+        self._place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        env = environment(environ, "bubblewrap", network=network)
+        self._env = {**env, "HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
+        self._owner = owner_of(root)
+        self._program = program
+        self._make_place()
+
+    def status(self) -> SandboxStatus:
+        """The facts for people."""
+        return SandboxStatus(
+            requested=self._requested,
+            effective="bubblewrap",
+            reason=self._reason,
+            network=self._network,
+            workspace=self.workdir,
+            limits={},
+        )
+
+    async def start(self) -> None:
+        """Try the full arguments once: user namespaces may be missing or forbidden."""
+        done = await self.run("true", timeout=10)
+        if done.exit_code != 0:
+            await self.close()
+            first, _, _ = done.output.strip().partition("\n")
+            raise SandboxUnavailable(
+                f"bubblewrap does not work here: {first or 'no answer'}.",
+                "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor).",
+            )
+
+    async def run(
+        self,
+        command: str,
+        *,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run a shell command, as `Sandbox.run`."""
+        inside = {**self._env, **(env or {})}
+        # bwrap's own environment can be read inside at /proc/1/environ, so --clearenv is not enough
+        # (containers/bubblewrap#725): it is started with an empty one.
+        argv = [self._program, *self._arguments(inside), "--", "/bin/bash", "-c", command]
+        spawn = Spawn(argv, Path("/"), {"PATH": "/usr/bin:/bin"}, self._owner, contained=True)
+        mark = secrets.token_hex(8)
+        output = Output(self._outputs, mark, on_output, self._secret)
+        return await run_process(spawn, output=output, mark=mark, timeout=timeout)
+
+    async def close(self) -> None:
+        """Remove the private folders."""
+        await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+
+    def _make_place(self) -> None:
+        etc = self._place / "etc"
+        for name in ("etc", "tmp", "home"):
+            (self._place / name).mkdir()
+        for name in ETC:
+            source = Path("/etc", name)
+            with contextlib.suppress(OSError, shutil.Error):
+                if source.is_dir():
+                    shutil.copytree(source, etc / name, symlinks=True)
+                elif source.exists():
+                    shutil.copy(source, etc / name, follow_symlinks=False)
+        (etc / "passwd").write_text(
+            "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/bash\n"
+        )
+        (etc / "group").write_text("root:x:0:\nagent:x:1000:\n")
+        (etc / "hosts").write_text("127.0.0.1 localhost pygent\n::1 localhost\n")
+        (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
+        if self._network:
+            with contextlib.suppress(OSError):
+                shutil.copy("/etc/resolv.conf", etc / "resolv.conf")
+        if self._owner is not None:
+            for path in [self._place, *self._place.rglob("*")]:
+                os.chown(path, *self._owner, follow_symlinks=False)
+
+    def _arguments(self, env: Mapping[str, str]) -> Iterator[str]:
+        place, root = str(self._place), self.workdir
+        yield from ISOLATION
+        if not self._network:
+            yield "--unshare-net"
+        yield from _system()
+        yield from ("--ro-bind", f"{place}/etc", "/etc", "--proc", "/proc", "--dev", "/dev")
+        yield from ("--perms", "1777", "--size", "67108864", "--tmpfs", "/dev/shm")
+        yield from ("--perms", "0700", "--tmpfs", "/run", "--dir", "/var")
+        yield from ("--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/tmp", "/var/tmp")
+        yield from ("--bind", f"{place}/home", "/home/agent")
+        for tool in self._tools():
+            yield from ("--ro-bind", str(tool), str(tool))
+        yield from ("--bind", root, root, "--symlink", root, "/workspace")
+        kept, hidden = protected(self._root)
+        for path in kept:
+            yield from ("--ro-bind", str(path), str(path))
+        for path in hidden:
+            yield from ("--ro-bind", "/dev/null", str(path))
+        # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
+        yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", root)
+        for name, value in env.items():
+            yield from ("--setenv", name, value)
+
+    def _tools(self) -> list[Path]:
+        wanted = [Path("/opt"), Path("/nix/store"), *(self._home / name for name in TOOLCHAINS)]
+        wanted += [Path(sys.base_prefix), Path(sys.prefix)]
+        found: list[Path] = []
+        for path in wanted:
+            known = any(
+                other == path or other in path.parents for other in [Path("/usr"), self._root, *found]
+            )
+            if path.is_dir() and not known and path not in self._root.parents:
+                found.append(path)
+        return found
+
+
+def _system() -> Iterator[str]:
+    """The host's programs and libraries, read-only."""
+    yield from ("--ro-bind", "/usr", "/usr")
+    for name in ("/bin", "/sbin", "/lib", "/lib64"):
+        if Path(name).is_symlink():
+            yield from ("--symlink", str(Path(name).readlink()), name)
+        elif Path(name).exists():
+            yield from ("--ro-bind", name, name)
+
+
+def _remove_abandoned() -> None:
+    """Remove the private folders of processes that were killed before they could."""
+    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        pid = place.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and place.stat().st_uid == os.geteuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,91 @@
+"""Which sandbox: what the person asked for, or the best there is, said once and clearly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from pygent.config import Settings
+from pygent.errors import SandboxUnavailable
+from pygent.sandbox import Report, Sandbox
+from pygent.sandbox.bubblewrap import BubblewrapSandbox
+from pygent.sandbox.docker import DockerSandbox, connect
+from pygent.sandbox.local import LocalSandbox
+
+PROBE = 2
+"""Seconds in which an engine must answer to be chosen by `auto`."""
+
+
+async def open_sandbox(
+    settings: Settings, root: Path, *, environ: Mapping[str, str], report: Report, state: Path
+) -> Sandbox:
+    """The sandbox that the settings ask for.
+
+    `use_docker` 1 is Docker or nothing; 0 is bubblewrap, or plain local where that does not work; `auto`
+    tries Docker first.  `report` hears of each step down and of waiting, in whole sentences.
+    Raises SandboxUnavailable.
+    """
+    wanted = settings.use_docker
+    if wanted == "0":
+        why = "Docker is switched off"
+        return await _without_docker(settings, root, environ=environ, state=state, report=report, why=why)
+    docker = DockerSandbox(
+        root,
+        requested=wanted,
+        reason=None if wanted == "1" else "Docker is available.",
+        image=settings.image,
+        network=settings.sandbox.network,
+        state=state,
+        environ=environ,
+        report=report,
+        secret=settings.api_key,
+    )
+    try:
+        if wanted == "auto":
+            await asyncio.to_thread(connect, environ, PROBE)
+        await docker.start()
+    except SandboxUnavailable as error:
+        if wanted == "1":
+            raise SandboxUnavailable(
+                f"PYGENT_USE_DOCKER=1, but {_lower(error.message)}",
+                " ".join([error.fix or "", "PYGENT_USE_DOCKER=auto takes the next best sandbox."]).strip(),
+            ) from error
+        why = error.message.rstrip(".")
+        return await _without_docker(settings, root, environ=environ, state=state, report=report, why=why)
+    return docker
+
+
+async def _without_docker(
+    settings: Settings, root: Path, *, environ: Mapping[str, str], state: Path, report: Report, why: str
+) -> Sandbox:
+    try:
+        sandbox = BubblewrapSandbox(
+            root,
+            requested=settings.use_docker,
+            reason=f"{why}.",
+            environ=environ,
+            state=state,
+            network=settings.sandbox.network,
+            secret=settings.api_key,
+        )
+        await sandbox.start()
+    except SandboxUnavailable as error:
+        reason = f"{why}; {_lower(error.message)}"
+        report(f"NO SANDBOX: commands run directly on this machine. {reason}")
+        return LocalSandbox(
+            root,
+            requested=settings.use_docker,
+            reason=reason,
+            environ=environ,
+            state=state,
+            secret=settings.api_key,
+        )
+    report(f"Commands run in a bubblewrap sandbox. {why}.")
+    return sandbox
+
+
+def _lower(sentence: str) -> str:
+    """A sentence that goes on after a comma; names keep their capital."""
+    first, _, rest = sentence.partition(" ")
+    return f"{first.lower()} {rest}" if first in ("The", "There", "A", "No") else sentence

@@ -1,0 +1,132 @@
+"""What a command prints, made fit for a person, a model and a log alike."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from pygent.redaction import Redactor
+from pygent.sandbox import OnOutput
+
+HEAD = TAIL = 16 * 1024
+"""Characters of the start and of the end that the model is shown of a longer output."""
+LIVE = 1024 * 1024
+"""Characters that are shown while the command runs."""
+FULL = 64 * 1024 * 1024
+"""Bytes of output that are kept in the file; of more, only the end is looked at."""
+
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\n)|\Z)"  # OSC, DCS: titles, links; never across a line
+    r"|\x1b[ -/]*[0-~]"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)?\Z")
+_DIRTY = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_HIDING = r"\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"
+_INVISIBLE = re.compile(f"[{_HIDING}]")
+_DIRTY = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_HIDING}]")
+
+
+class Cleaner:
+    """Bytes to plain text, a piece at a time.
+
+    Terminal escapes and control characters go, text that hides itself (bidirectional marks, zero-width and
+    tag characters) is shown as `\\u{…}`; a line that overwrites itself with `\\r` keeps its last state.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._begun = False
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """The clean text of a further piece; an unfinished escape or `\\r` line waits for the next."""
+        text = self._held + self._decoder.decode(data, final)
+        self._held = ""
+        if _DIRTY.search(text):
+            text = self._clean(text, final)
+        if text:
+            self._begun = not text.endswith("\n")
+        return text
+
+    def _clean(self, text: str, final: bool) -> str:
+        unfinished = None if final else _UNFINISHED.search(text, max(0, len(text) - 4096))
+        if unfinished:
+            text, self._held = text[: unfinished.start()], unfinished.group()
+        lines = _ESCAPE.sub("", text).split("\n")
+        if "\r" in lines[-1] and not final:
+            self._held = lines.pop() + self._held
+            lines.append("")
+        kept = [self._last_state(line, first=number == 0) for number, line in enumerate(lines)]
+        text = _CONTROL.sub("", "\n".join(kept))
+        return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+
+    def _last_state(self, line: str, *, first: bool) -> str:
+        if "\r" not in line:
+            return line
+        state = line.rstrip("\r").rpartition("\r")[2]
+        return "\n" + state if first and self._begun and "\r" in line.rstrip("\r") else state
+
+
+class Output:
+    """The output of one command: shown as it comes, capped for the model, whole in a file.
+
+    The file is made in `folder` only for an output that the model is not shown in full.  `secret` appears
+    in none of them.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, on_output: OnOutput | None, secret: str | None = None
+    ) -> None:
+        self._path = folder / f"{name}.txt"
+        self._on_output = on_output
+        self._cleaner = Cleaner()
+        self._redactor = Redactor(secret)
+        self._head: list[str] = []
+        self._tail = ""
+        self._chars = 0
+        self._bytes = 0
+        self._beyond = bytearray()
+        self._file: BinaryIO | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was read."""
+        self._bytes += len(data)
+        if self._bytes > FULL:
+            self._beyond = (self._beyond + data)[-4 * TAIL :]
+        else:
+            self._take(self._redactor.feed(self._cleaner.feed(data)))
+
+    def finish(self) -> tuple[str, str | None]:
+        """The text for the model, and the path of the file where that is not all."""
+        rest = b"\n[...]\n" + bytes(self._beyond) if self._beyond else b""
+        self._take(self._redactor.feed(self._cleaner.feed(rest, final=True), final=True))
+        if self._file is None:
+            return "".join(self._head), None
+        self._file.close()
+        left_out = self._chars - HEAD - TAIL
+        gap = f"\n[… {left_out} characters left out of {self._bytes} bytes in all …]\n"
+        return "".join(self._head)[:HEAD] + gap + self._tail[-TAIL:], str(self._path)
+
+    def _take(self, text: str) -> None:
+        if not text:
+            return
+        if self._on_output is not None and self._chars < LIVE:
+            self._on_output(text)
+        self._chars += len(text)
+        if self._file is not None:
+            self._file.write(text.encode("utf-8", "replace"))
+        elif self._chars > HEAD + TAIL:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = self._path.open("wb")
+            self._file.write("".join([*self._head, text]).encode("utf-8", "replace"))
+            self._tail = "".join(self._head)
+        if self._chars - len(text) < HEAD + TAIL:
+            self._head.append(text)
+        self._tail = (self._tail + text)[-TAIL:]
