@@ -105,16 +105,26 @@ class Turn:
     async def _answer(self) -> tuple[Answer, list[ToolCall]]:
         """The model's next answer, stored with its calls before any of them runs."""
         item = new_id("itm")
+        said: list[str] = []
+
+        def say(text: str) -> None:
+            said.append(text)
+            self.emit(TextDelta(item_id=item, text=text))
+
         listener = Listener(
-            text=lambda text: self.emit(TextDelta(item_id=item, text=text)),
+            text=say,
             reasoning=lambda text: self.emit(ReasoningDelta(item_id=item, text=text)),
             notice=self.emit,
         )
         prompt = Prompt([self.system, *self.transcript.messages], self.tools_json, self.model_name)
         try:
             answer = await asyncio.wait_for(self.model.answer(prompt, listener), self.step_timeout)
-        except asyncio.TimeoutError:
-            raise StepTimedOut(self.step_timeout or 0) from None
+        except BaseException as error:
+            if said:  # what the person has read stays a part of the conversation
+                self.emit(Message(item_id=item, role="assistant", text="".join(said)))
+            if isinstance(error, asyncio.TimeoutError):
+                raise StepTimedOut(self.step_timeout or 0) from None
+            raise
         calls = [
             ToolCall(item_id=new_id("itm"), call_id=asked.call_id, name=asked.name, arguments=asked.arguments)
             for asked in answer.calls

@@ -39,7 +39,9 @@ from pygent.events import (
     now_ms,
 )
 from pygent.folder import Folder, Launch
+from pygent.logs import Logs
 from pygent.paths import path_of, state_folder
+from pygent.redaction import Redactor
 from pygent.session import Session
 from pygent.store import Store
 from pygent.tasks import Limits, TaskQueue, pick_persona
@@ -80,9 +82,13 @@ class App:
     ) -> None:
         self.launch = Launch(dict(environ), home, state or state_folder(), dict(flags or {}), config_file)
         self.store = Store(self.launch.state)
+        self.logs = Logs()
+        self.logs.add(self.launch.state / "pygent.log")
         self.approvals = Approvals()
         self.queue = TaskQueue(self.store, self._run_task, self._announce)
         self.clients: list[Client] = []
+        self.messages: dict[str, tuple[str, str]] = {}
+        """Session and turn of each message that a client gave an id, so that one sent twice runs once."""
         self._folders: dict[Path, Folder] = {}
         self._sessions: dict[str, Session] = {}
         for task in self.store.abandoned_tasks():
@@ -111,6 +117,7 @@ class App:
         await asyncio.gather(*(session.cancel() for session in self._sessions.values()))
         await asyncio.gather(*(folder.close() for folder in self._folders.values()))
         self.store.close()
+        self.logs.close()
 
     # -- folders and sessions --------------------------------------------------------------------
 
@@ -129,9 +136,15 @@ class App:
         folder = self._folders.get(key)
         if folder is None:
             folder = self._folders[key] = Folder(key, self.launch, editor=editor, trusted=trusted)
+            self._log(folder)
         elif editor is not None or trusted is not None:
             folder.update(editor=editor, trusted=trusted)
         return folder
+
+    def _log(self, folder: Folder) -> None:
+        self.logs.hide(folder.settings.api_key)
+        if folder.settings.log_file is not None and (problem := self.logs.add(folder.settings.log_file)):
+            folder.problems.append(problem)
 
     def new_session(
         self,
@@ -232,19 +245,20 @@ class App:
         Raises PygentError for an unknown persona, session or file, and when the copy fails.
         """
         folder, settings = request.folder, request.folder.settings
+        prompt = Redactor(settings.api_key).whole(request.prompt)
         parent = None if request.session_id is None else self.session(request.session_id)
         turn = len(self.store.tasks(session_id=request.session_id))
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
         place = self.launch.state / "tasks" / task_id / "workspace"
         await self._give_files(request, place)
-        info = _new_info(folder, persona, _title(request.prompt), task_id=task_id, place=place)
+        info = _new_info(folder, persona, _title(prompt), task_id=task_id, place=place)
         info = msgspec.structs.replace(info, parent_session_id=request.session_id)
         self.store.save_session(info)
         task = Task(
             id=task_id,
             title=info.title,
-            prompt=request.prompt,
+            prompt=prompt,
             status="queued",
             persona=persona,
             session_id=info.id,

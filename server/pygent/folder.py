@@ -12,7 +12,8 @@ from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.errors import PygentError
 from pygent.events import Persona
 from pygent.model import Model
-from pygent.sandbox import Report, Sandbox, SandboxStatus, open_sandbox
+from pygent.sandbox import Report, Sandbox, SandboxStatus
+from pygent.sandbox.choose import open_sandbox
 from pygent.workspace import Workspace, check_root
 
 

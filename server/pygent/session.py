@@ -9,15 +9,16 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from pygent import history, transcript
-from pygent.agent import Ending, Turn
+from pygent.agent import Ending, StepTimedOut, Turn
 from pygent.approvals import Approvals, first_answer
 from pygent.deltas import Deltas
 from pygent.errors import PygentError
@@ -49,6 +50,8 @@ from pygent.events import (
     now_ms,
 )
 from pygent.folder import Folder
+from pygent.logs import log_event
+from pygent.redaction import Redactor
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, failure_of, pick_persona
 from pygent.tools import Tool, ToolContext, ToolInfo, builtin_tools, serialise
@@ -56,6 +59,7 @@ from pygent.tools.images import image_type
 from pygent.transcript import Transcript
 
 log = logging.getLogger("pygent.session")
+Shown = TypeVar("Shown")
 TITLE = 60
 """Characters of a session's title, which is the start of its first message."""
 
@@ -91,7 +95,7 @@ class Session:
         self._granted: set[tuple[str, str]] = set()
         self._disabled: set[str] = set()
         self._job: asyncio.Task[TurnResult] | None = None
-        self._deltas = Deltas(self._show)
+        self._deltas = Deltas(self._show, self._redactor)
         self._transcript = Transcript(self._image_url)
         self._seq = 0
 
@@ -111,9 +115,9 @@ class Session:
             await asyncio.wait({job})
             raise
 
-    def start(self, text: str, *, images: Sequence[Path] = ()) -> str:
+    def start(self, text: str, *, images: Sequence[Path] = (), turn_id: str | None = None) -> str:
         """Run a turn in the background; returns its id at once.  Raises as `chat`."""
-        turn_id = new_id("trn")
+        turn_id = turn_id or new_id("trn")
         self._begin(text, images, turn_id)
         return turn_id
 
@@ -135,7 +139,7 @@ class Session:
             self._store.release_session(self.id)
             raise
         self.turn_id = turn_id
-        title = self.info.title or " ".join(text.split())[:TITLE]
+        title = self.info.title or self._redactor().whole(" ".join(text.split()))[:TITLE]
         self._save(title=title, status="running")
         self._emit(TurnStarted(text=text, images=stored))
         self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
@@ -158,12 +162,16 @@ class Session:
             ending = await self._work(emit)
         except asyncio.CancelledError:
             ending = Ending("cancelled", "")
+        except StepTimedOut as error:
+            failure = Failure(code="stepTimeout", message=error.message, fix=error.fix)
+            ending = Ending("limit", "", error=failure)
         except PygentError as error:
             ending = Ending("limit" if error.code == "limit" else "failed", "", error=failure_of(error))
         except Exception as error:
             log.exception("turn %s", turn_id)
             ending = Ending("failed", "", error=failure_of(error))
         finally:
+            ending = replace(ending, reply=self._redactor().whole(ending.reply))
             self._finish(ending, usage[0])
         return TurnResult(
             session_id=self.id,
@@ -250,6 +258,7 @@ class Session:
         grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
         if grant in self._granted:
             return Decision(decision="accept")
+        approval = self._redacted(approval)
         self._emit(ApprovalRequested(approval=approval))
         self._save(status="waiting")
         decision, by = await self._approvals.request(
@@ -266,6 +275,7 @@ class Session:
         return decision
 
     async def _ask(self, question: Question) -> str | None:
+        question = self._redacted(question)
         self._emit(QuestionAsked(question=question))
         self._save(status="waiting")
         answer = await first_answer(question, list(self._clients))
@@ -282,12 +292,23 @@ class Session:
             self._deltas.add(event)
             return
         self._deltas.flush()
+        event = self._redacted(event)
         envelope = self._store.append(
             self.id, self._seq + 1, event, turn_id=self.turn_id, task_id=self.info.task_id
         )
         self._seq = envelope.seq
         self._transcript.apply(event)
+        log_event(envelope)
         self._tell(envelope)
+
+    def _redactor(self) -> Redactor:
+        return Redactor(self.folder.settings.api_key)
+
+    def _redacted(self, value: Shown) -> Shown:
+        """The value without the API key, which no event, record or message may hold."""
+        redactor, encoded = self._redactor(), msgspec.json.encode(value).decode()
+        clean = redactor.whole(encoded)
+        return value if clean == encoded else msgspec.json.decode(clean, type=type(value))
 
     def _show(self, event: AnyEvent) -> None:
         self._tell(

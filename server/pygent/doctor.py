@@ -1,0 +1,100 @@
+"""What is set up and what is not, with a way to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from typing import Literal
+
+from pygent.app import App
+from pygent.errors import PygentError, SandboxUnavailable
+from pygent.events import Wire
+from pygent.folder import Folder
+
+
+class Check(Wire, frozen=True, kw_only=True):
+    """One finding (`pygent.doctor`)."""
+
+    id: str
+    status: Literal["ok", "warn", "fail"]
+    message: str
+    fix: str | None = None
+
+
+async def check(app: App, folder: Folder) -> list[Check]:
+    """Look at everything a turn needs.  Starts the folder's sandbox; sends at most one request."""
+    found = [_python(), _state(app), *_config(folder), _trust(folder)]
+    found += await asyncio.gather(_model(folder), _sandbox(folder))
+    found.append(_git())
+    return found
+
+
+def _python() -> Check:
+    return Check(id="python", status="ok", message=f"Python {sys.version.split()[0]}")
+
+
+def _state(app: App) -> Check:
+    state = app.launch.state
+    if os.access(state, os.W_OK):
+        return Check(id="state", status="ok", message=f"State is kept in {state}")
+    return Check(id="state", status="fail", message=f"{state} can't be written.", fix=f"chmod u+w {state}")
+
+
+def _config(folder: Folder) -> list[Check]:
+    problems = [problem for problem in folder.config.diagnostics if problem.severity != "hint"]
+    if not problems:
+        return [Check(id="config", status="ok", message="The settings are in order")]
+    return [
+        Check(
+            id="config",
+            status="fail" if problem.severity == "error" else "warn",
+            message=problem.message,
+            fix=problem.fix,
+        )
+        for problem in problems
+    ]
+
+
+def _trust(folder: Folder) -> Check:
+    if folder.trusted or not folder.config.withheld:
+        return Check(id="trust", status="ok", message="No setting of this folder is withheld")
+    names = ", ".join(value.key for value in folder.config.withheld)
+    return Check(
+        id="trust",
+        status="warn",
+        message=f"The folder is not trusted, so these settings of its files are ignored: {names}",
+        fix="Read them with `pygent config show`, then `pygent trust`.",
+    )
+
+
+async def _model(folder: Folder) -> Check:
+    settings = folder.settings
+    try:
+        listed = await (await folder.model()).models()
+    except PygentError as error:
+        return Check(id="model", status="fail", message=error.message, fix=error.fix)
+    if listed and settings.model not in listed:
+        message = f"{settings.base_url} answers, but does not list the model {settings.model}"
+        fix = f"PYGENT_MODEL could be one of: {', '.join(listed[:5])}"
+        return Check(id="model", status="warn", message=message, fix=fix)
+    return Check(id="model", status="ok", message=f"{settings.base_url} answers; model {settings.model}")
+
+
+async def _sandbox(folder: Folder) -> Check:
+    try:
+        status = (await folder.sandbox()).status()
+    except SandboxUnavailable as error:
+        return Check(id="sandbox", status="fail", message=error.message, fix=error.fix)
+    reason = f" ({status.reason.rstrip('.')})" if status.reason else ""
+    if status.effective == "local":
+        fix = "Install bubblewrap, or Docker, to confine commands."
+        return Check(id="sandbox", status="warn", message=f"Commands run without a sandbox{reason}", fix=fix)
+    return Check(id="sandbox", status="ok", message=f"Commands run in {status.effective}{reason}")
+
+
+def _git() -> Check:
+    if shutil.which("git"):
+        return Check(id="git", status="ok", message="git is installed")
+    return Check(id="git", status="warn", message="git is not installed", fix="Install git.")
