@@ -1,0 +1,256 @@
+"""Commands of the conversation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from pygent.errors import InvalidArgument, PygentError, ToolError
+from pygent.events import Decision, Verdict, new_id
+from pygent.lsp.commands import Arguments, Nothing, command
+from pygent.paths import path_of
+
+if TYPE_CHECKING:
+    from pygent.lsp.server import PygentServer
+    from pygent.session import Session
+
+
+class Chat(Arguments, frozen=True, kw_only=True):
+    """A message; without `sessionId` it begins a session, or answers the question of the last one."""
+
+    text: str
+    session_id: str | None = None
+    attachments: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    deliver: Literal["start", "steer", "queue"] = "start"
+    wait: bool = True
+    client_message_id: str | None = None
+
+
+@command("pygent.chat", "`TurnResult`, or with `wait: false` at once `{sessionId, turnId}`", main="text")
+async def chat(server: PygentServer, args: Chat) -> Any:
+    """Run a turn."""
+    if args.deliver != "start":
+        raise PygentError("unsupported", f"deliver: {args.deliver!r} comes with a later version.")
+    if not args.text.strip():
+        raise InvalidArgument("text", "a message that is not empty")
+    known = server.host.app.messages.get(args.client_message_id or "")
+    if known is not None:
+        return {"sessionId": known[0], "turnId": known[1]}
+    session = server.session(args.session_id or server.asked) or _new(server)
+    server.last_session = session.id
+    text, images = _with_attachments(server, session, args)
+    turn_id = new_id("trn")
+    if server.command_token is not None:
+        server.front.use_token(turn_id, server.command_token)
+    if args.client_message_id:
+        server.app.messages[args.client_message_id] = (session.id, turn_id)
+    try:
+        if not args.wait:
+            session.start(text, images=images, turn_id=turn_id)
+            return {"sessionId": session.id, "turnId": turn_id}
+        result = await session.chat(text, images=images, turn_id=turn_id)
+    except (ToolError, OSError) as error:
+        raise PygentError("notFound", f"An attachment can't be used: {error}") from error
+    server.asked = session.id if result.status == "needsInput" else None
+    return result
+
+
+def _new(server: PygentServer, **fields: Any) -> Session:
+    session = server.app.new_session(
+        server.folder(fields.pop("folder_uri", None)), persona=fields.pop("persona", server.persona), **fields
+    )
+    for name in server.tools_off:
+        session.enable_tool(name, False)
+    server.last_session = session.id
+    return session
+
+
+def _with_attachments(server: PygentServer, session: Session, args: Chat) -> tuple[str, list[Path]]:
+    """The message with what is attached quoted below it, and the images.  Raises InvalidArgument."""
+    parts, images = [args.text], []
+    for number, attachment in enumerate(args.attachments):
+        where = f"attachments[{number}]"
+        uri = attachment.get("image") or attachment.get("uri")
+        path = path_of(uri) if isinstance(uri, str) else None
+        if path is None:
+            raise InvalidArgument(where, "an object with the file: URI of a file in `uri` or `image`")
+        if "image" in attachment:
+            images.append(path)
+        elif "diagnostics" in attachment:
+            parts.append(_diagnostics(_name(session, path), attachment["diagnostics"]))
+        else:
+            parts.append(_quoted(session, path, attachment.get("range"), where))
+    return "\n\n".join(parts), images
+
+
+def _name(session: Session, path: Path) -> str:
+    try:
+        return session.folder.workspace.relative(path)
+    except ValueError:
+        return str(path)
+
+
+def _quoted(session: Session, path: Path, span: Any, where: str) -> str:
+    lines = session.folder.workspace.read(path).content.split("\n")
+    first, last = 0, len(lines) - 1
+    if span is not None:
+        try:
+            first, last = int(span["start"]["line"]), int(span["end"]["line"])
+        except (KeyError, TypeError, ValueError):
+            raise InvalidArgument(f"{where}.range", "an LSP range") from None
+    text = "\n".join(lines[first : last + 1])
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{_name(session, path)}, lines {first + 1} to {last + 1}:\n{fence}\n{text}\n{fence}"
+
+
+def _diagnostics(name: str, given: Any) -> str:
+    lines = []
+    for one in given if isinstance(given, list) else []:
+        line = ((one.get("range") or {}).get("start") or {}).get("line", 0)
+        lines.append(f"- line {int(line) + 1}: {one.get('message', '')}")
+    return f"Problems in {name}:\n" + "\n".join(lines)
+
+
+class Cancel(Arguments, frozen=True, kw_only=True):
+    """What to end; the latest running turn if nothing is named."""
+
+    session_id: str | None = None
+    turn_id: str | None = None
+    task_id: str | None = None
+
+
+@command("pygent.cancel", "`{cancelled: bool}`")
+async def cancel(server: PygentServer, args: Cancel) -> Any:
+    """End a turn or a task; returns when it has ended."""
+    if args.task_id is not None:
+        task = await server.app.cancel_task(args.task_id)
+        return {"cancelled": task.status == "cancelled"}
+    running = server.app.running()
+    if args.session_id is not None:
+        running = [one for one in running if one.id == args.session_id]
+    if args.turn_id is not None:
+        running = [one for one in running if one.turn_id == args.turn_id]
+    return {"cancelled": bool(running) and await running[-1].cancel()}
+
+
+class NewSession(Arguments, frozen=True, kw_only=True):
+    """Where the session works, and who speaks in it."""
+
+    folder_uri: str | None = None
+    persona: str | None = None
+    model: str | None = None
+    title: str | None = None
+
+
+@command("pygent.session.new", "`{session}`")
+async def session_new(server: PygentServer, args: NewSession) -> Any:
+    """Begin a session."""
+    persona = args.persona or server.persona
+    session = _new(server, folder_uri=args.folder_uri, persona=persona, model=args.model, title=args.title)
+    return {"session": session.info}
+
+
+class ListSessions(Arguments, frozen=True, kw_only=True):
+    """Which sessions; `cursor` is the `nextCursor` of the page before."""
+
+    folder_uri: str | None = None
+    search: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@command("pygent.session.list", "`{sessions, nextCursor?}`, the latest first")
+async def session_list(server: PygentServer, args: ListSessions) -> Any:
+    """List sessions, of every process."""
+    if not 0 < args.limit <= 1000:
+        raise InvalidArgument("limit", "a number from 1 to 1000")
+    uri = server.folder(args.folder_uri).uri if args.folder_uri else None
+    page, cursor = server.app.sessions(
+        folder_uri=uri, search=args.search, limit=args.limit, cursor=args.cursor
+    )
+    return {"sessions": page} | ({"nextCursor": cursor} if cursor else {})
+
+
+class OneSession(Arguments, frozen=True, kw_only=True):
+    """A session."""
+
+    session_id: str
+
+
+@command("pygent.session.get", "`{session, messages}`")
+async def session_get(server: PygentServer, args: OneSession) -> Any:
+    """A session with its conversation."""
+    session = server.app.session(args.session_id)
+    return {"session": session.info, "messages": session.messages()}
+
+
+class SessionEvents(Arguments, frozen=True, kw_only=True):
+    """Stored events with a `seq` above `after`."""
+
+    session_id: str
+    after: int = 0
+    limit: int | None = None
+
+
+@command("pygent.session.events", "`{events: [Envelope], seq}`; `seq` is the last stored one's")
+async def session_events(server: PygentServer, args: SessionEvents) -> Any:
+    """Read events again."""
+    session = server.app.session(args.session_id)
+    return {"events": session.events(args.after, args.limit), "seq": session.last_seq}
+
+
+class Rename(Arguments, frozen=True, kw_only=True):
+    """A session and its new title."""
+
+    session_id: str
+    title: str
+
+
+@command("pygent.session.rename", "`{session}`")
+async def session_rename(server: PygentServer, args: Rename) -> Any:
+    """Give a session another title."""
+    return {"session": server.app.session(args.session_id).rename(args.title)}
+
+
+@command("pygent.session.delete", "`{deleted: bool}`")
+async def session_delete(server: PygentServer, args: OneSession) -> Any:
+    """Forget a session."""
+    return {"deleted": server.app.delete_session(args.session_id)}
+
+
+class Export(Arguments, frozen=True, kw_only=True):
+    """A session and the form of the document."""
+
+    session_id: str
+    format: Literal["md", "json"]
+
+
+@command("pygent.session.export", "`{text}`")
+async def session_export(server: PygentServer, args: Export) -> Any:
+    """The conversation as a document."""
+    return {"text": server.app.session(args.session_id).export(args.format)}
+
+
+@command("pygent.approvals", "`{approvals: [Approval]}` that still wait")
+async def approvals(server: PygentServer, args: Nothing) -> Any:
+    """What waits for consent."""
+    return {"approvals": server.app.approvals.pending()}
+
+
+class Respond(Arguments, frozen=True, kw_only=True):
+    """The answer to an approval; `feedback` is told to the model."""
+
+    approval_id: str
+    decision: Verdict
+    feedback: str | None = None
+
+
+@command("pygent.approval.respond", "`{resolved: bool}`; false if somebody was faster")
+async def approval_respond(server: PygentServer, args: Respond) -> Any:
+    """Answer an approval by hand."""
+    decision = Decision(decision=args.decision, feedback=args.feedback)
+    return {"resolved": server.app.approvals.respond(args.approval_id, decision, "editor")}

@@ -1,0 +1,219 @@
+"""Commands that look at things and change settings, and those that a later version builds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pygent.errors import InvalidArgument, PygentError
+from pygent.lsp.commands import COMMANDS, Arguments, Command, Nothing, command
+
+if TYPE_CHECKING:
+    from pygent.lsp.server import PygentServer
+
+
+class OneFolder(Arguments, frozen=True, kw_only=True):
+    """A workspace folder; the first if none is named."""
+
+    folder_uri: str | None = None
+
+
+class Named(Arguments, frozen=True, kw_only=True):
+    """A name, and the session that it is for; without one for new sessions."""
+
+    name: str
+    session_id: str | None = None
+
+
+class OfSession(Arguments, frozen=True, kw_only=True):
+    """A session, or what a new one would have."""
+
+    session_id: str | None = None
+
+
+@command("pygent.personas", "`{personas: [{name, description, active}]}`")
+async def personas(server: PygentServer, args: Nothing) -> Any:
+    """The personas; the active one speaks in new sessions."""
+    found = server.folder().personas()
+    active = server.persona or found[0].name
+    listed = [
+        {"name": one.name, "description": one.description, "active": one.name == active} for one in found
+    ]
+    return {"personas": listed}
+
+
+@command("pygent.persona.use", "`{persona}`", main="name")
+async def persona_use(server: PygentServer, args: Named) -> Any:
+    """Let another persona speak, in a session or in new ones."""
+    session = server.session(args.session_id)
+    if session is not None:
+        return {"persona": session.use_persona(args.name)}
+    found = {one.name.lower(): one for one in server.folder().personas()}
+    persona = found.get(args.name.lower())
+    if persona is None:
+        known = ", ".join(one.name for one in found.values())
+        raise PygentError("notFound", f"There is no persona {args.name!r}.", f"Known personas: {known}.")
+    server.persona = persona.name
+    return {"persona": persona}
+
+
+@command("pygent.models", "`{models: [{id}], active}`")
+async def models(server: PygentServer, args: Nothing) -> Any:
+    """The models that the endpoint lists."""
+    folder = server.folder()
+    listed = await (await folder.model()).models()
+    return {"models": [{"id": name} for name in listed], "active": folder.settings.model}
+
+
+def _tools(server: PygentServer, session_id: str | None) -> Any:
+    session = server.session(session_id)
+    if session is not None:
+        return {"tools": session.tools()}
+    from pygent.tools import ToolInfo, builtin_tools  # noqa: PLC0415 - not before it is needed
+
+    return {
+        "tools": [
+            ToolInfo(
+                name=tool.name,
+                description=tool.description,
+                parameters=tool.parameters,
+                enabled=tool.name not in server.tools_off,
+                source=tool.source,
+            )
+            for tool in builtin_tools().values()
+        ]
+    }
+
+
+@command("pygent.tools", "`{tools: [{name, description, parameters, enabled, source}]}`")
+async def tools(server: PygentServer, args: OfSession) -> Any:
+    """The tools, with their JSON Schemas."""
+    return _tools(server, args.session_id)
+
+
+@command("pygent.tool.enable", "`{tools}`", main="name")
+async def tool_enable(server: PygentServer, args: Named) -> Any:
+    """Offer a tool to the model."""
+    return _switch(server, args, True)
+
+
+@command("pygent.tool.disable", "`{tools}`", main="name")
+async def tool_disable(server: PygentServer, args: Named) -> Any:
+    """Offer a tool to the model no longer."""
+    return _switch(server, args, False)
+
+
+def _switch(server: PygentServer, args: Named, enabled: bool) -> Any:
+    session = server.session(args.session_id)
+    if session is not None:
+        session.enable_tool(args.name, enabled)
+        return _tools(server, args.session_id)
+    from pygent.tools import builtin_tools  # noqa: PLC0415 - not before it is needed
+
+    if args.name not in builtin_tools():
+        known = ", ".join(builtin_tools())
+        raise PygentError("notFound", f"There is no tool {args.name!r}.", f"Known tools: {known}.")
+    (server.tools_off.discard if enabled else server.tools_off.add)(args.name)
+    return _tools(server, None)
+
+
+@command("pygent.config.show", "`{values: {key: {value, origin, location?, shadowed?}}, diagnostics}`")
+async def config_show(server: PygentServer, args: OneFolder) -> Any:
+    """The settings in force; a secret is only `set` or `unset`."""
+    return server.folder(args.folder_uri).config.show()
+
+
+@command("pygent.config.reload", "as `pygent.config.show`")
+async def config_reload(server: PygentServer, args: OneFolder) -> Any:
+    """Read the settings again."""
+    folder = server.folder(args.folder_uri)
+    folder.reload()
+    server.publish()
+    return folder.config.show()
+
+
+@command(
+    "pygent.sandbox.status",
+    "`{requested, effective, reason?, image?, network, workspace, limits, containerId?}`",
+)
+async def sandbox_status(server: PygentServer, args: OneFolder) -> Any:
+    """How commands are isolated, and why; starts the sandbox."""
+    return (await server.folder(args.folder_uri).sandbox(server.say)).status()
+
+
+class Run(Arguments, frozen=True, kw_only=True):
+    """A command, and after how many seconds it is killed."""
+
+    command: str
+    folder_uri: str | None = None
+    timeout: float | None = None
+
+
+@command("pygent.sandbox.run", "`{exitCode, output, timedOut, truncated, durationMs}`", main="command")
+async def sandbox_run(server: PygentServer, args: Run) -> Any:
+    """Run a command of the person's own in the sandbox."""
+    if args.timeout is not None and args.timeout <= 0:
+        raise InvalidArgument("timeout", "a number of seconds above 0")
+    sandbox = await server.folder(args.folder_uri).sandbox(server.say)
+    done = msgspec.to_builtins(await sandbox.run(args.command, timeout=args.timeout))
+    return {"exitCode": None, **done}
+
+
+@command("pygent.sandbox.restart", "as `pygent.sandbox.status`")
+async def sandbox_restart(server: PygentServer, args: OneFolder) -> Any:
+    """End the sandbox with everything in it, and choose again."""
+    return (await server.folder(args.folder_uri).restart_sandbox()).status()
+
+
+class Trusting(Arguments, frozen=True, kw_only=True):
+    """A folder, and whether its settings files are trusted as they are."""
+
+    trusted: bool
+    folder_uri: str | None = None
+
+
+@command("pygent.workspace.trust", "`{folderUri, trusted, wouldChange: [{key, value, origin}]}`")
+async def workspace_trust(server: PygentServer, args: Trusting) -> Any:
+    """Trust a folder's settings files until one of them changes."""
+    from pygent.config import wire  # noqa: PLC0415 - not before it is needed
+
+    folder = server.folder(args.folder_uri)
+    held = [
+        {"key": one.key, "value": wire(one), "origin": one.origin.layer} for one in folder.config.withheld
+    ]
+    folder.set_trust(args.trusted)
+    server.publish()
+    return {"folderUri": folder.uri, "trusted": folder.trusted, "wouldChange": held}
+
+
+@command("pygent.doctor", "`{checks: [{id, status, message, fix?}]}`")
+async def doctor(server: PygentServer, args: Nothing) -> Any:
+    """Check the set-up."""
+    from pygent.doctor import check  # noqa: PLC0415 - not before it is needed
+
+    return {"checks": await check(server.app, server.folder())}
+
+
+LATER = (
+    *("pygent.session.fork", "pygent.session.compact", "pygent.undo", "pygent.redo"),
+    *("pygent.task.send", "pygent.task.retry", "pygent.task.delete", "pygent.task.diff", "pygent.task.apply"),
+    *("pygent.snapshot.save", "pygent.snapshot.load"),
+    *("pygent.conversation.send", "pygent.conversation.stop"),
+    *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),
+)
+"""Commands that are announced and refused as `unsupported` until they are built."""
+
+
+class Anything(msgspec.Struct, frozen=True, kw_only=True):
+    """Any arguments."""
+
+
+def _later(name: str) -> Command:
+    async def refuse(server: Any, args: Any) -> Any:
+        raise PygentError("unsupported", f"{name} comes with a later version of Pygent.")
+
+    return Command(name, Anything, refuse, "refused as `unsupported` for now")  # type: ignore[arg-type]
+
+
+COMMANDS.update({name: _later(name) for name in LATER})

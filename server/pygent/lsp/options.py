@@ -1,0 +1,64 @@
+"""What a client announces: our own options, and the capabilities that we make use of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`initializationOptions.pygent`."""
+
+    events: bool = False
+    approvals: bool = False
+    questions: bool = False
+    trusted: bool | list[str] = False
+    config: dict[str, Any] = {}
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the optional requests and notifications the client takes."""
+
+    messages: bool = False
+    progress: bool = False
+    apply_edit: bool = False
+    document_changes: bool = False
+    watched_files: bool = False
+    labels: bool = False
+
+
+def options_of(params: dict[str, Any]) -> tuple[Options, str | None]:
+    """Our options out of `initialize`, and what was wrong with them; wrong ones are left out one by one."""
+    given = (params.get("initializationOptions") or {}) if isinstance(params, dict) else {}
+    wanted = given.get("pygent") if isinstance(given, dict) else None
+    if not isinstance(wanted, dict):
+        return Options(), None
+    problem = None
+    kept = {}
+    for key, value in wanted.items():
+        try:
+            msgspec.convert({key: value}, Options)
+            kept[key] = value
+        except msgspec.ValidationError as error:
+            problem = f"initializationOptions.pygent.{key}: {error}"
+    return msgspec.convert(kept, Options), problem
+
+
+def client_of(params: dict[str, Any]) -> Client:
+    """What the client can, whatever else it says."""
+
+    def has(*path: str) -> bool:
+        value: Any = params.get("capabilities")
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value is not None and value is not False
+
+    return Client(
+        messages=has("window", "showMessage"),
+        progress=has("window", "workDoneProgress"),
+        apply_edit=has("workspace", "applyEdit"),
+        document_changes=has("workspace", "workspaceEdit", "documentChanges"),
+        labels=has("workspace", "workspaceEdit", "changeAnnotationSupport"),
+        watched_files=has("workspace", "didChangeWatchedFiles", "dynamicRegistration"),
+    )

@@ -1,0 +1,111 @@
+"""`python -m pygent.lsp.reference`: docs/protocol.md, from the types that the server itself uses."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import msgspec
+
+from pygent import errors, events
+from pygent.lsp import chat, inspect, tasks
+from pygent.lsp.commands import COMMANDS, Command
+from pygent.lsp.options import Options
+
+HEAD = """\
+# Protocol
+
+Made by `python -m pygent.lsp.reference` from the types of the server; do not edit.
+
+`pygent-server --stdio` (default) or `--tcp HOST:PORT` speaks JSON-RPC 2.0 in LSP framing. Commands are
+called with `workspace/executeCommand`, `arguments` being an array of one object; where a field is marked `*`,
+plain strings are joined with spaces into it. A wrong argument answers -32602 with `data {field, expected}`,
+any other refusal -32803 with `data {code, fix?}`, a cancelled request -32800. Keys are camelCase, times are
+milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `itm_`, `tsk_`, `apr_` or
+`chk_` and sort by creation.
+"""
+
+_MODULES = (chat, tasks, inspect)
+
+
+def protocol() -> str:
+    """The whole page."""
+    parts = [
+        HEAD,
+        "## Options\n\n`initialize.initializationOptions.pygent`, all optional:\n",
+        _fields(Options),
+    ]
+    parts.append("## Commands\n")
+    parts += [_command(found) for found in COMMANDS.values() if found.name not in inspect.LATER]
+    later = ", ".join(f"`{name}`" for name in inspect.LATER)
+    parts.append(f"Announced, and refused with the code `unsupported` until a later version: {later}.\n")
+    parts.append("## Events\n\n`pygent/event` carries an `Envelope`:\n")
+    parts.append(_fields(events.Envelope))
+    parts += [_event(kind) for kind in get_args(events.AnyEvent)]
+    parts.append(
+        "## Requests to the client\n\n`pygent/approve` carries an `Approval`, its answer is a `Decision`."
+    )
+    parts.append("`pygent/ask` carries a `Question`, its answer is `{answer}`.\n\n## Records\n")
+    records = (events.TurnResult, events.Task, events.SessionInfo, events.Approval, events.Decision)
+    parts += [
+        _record(kind) for kind in (*records, events.Question, events.Usage, events.Failure, events.Change)
+    ]
+    parts.append("## Error codes\n\n" + ", ".join(f"`{code}`" for code in get_args(errors.Code)) + ".\n")
+    return "\n".join(parts)
+
+
+def _command(found: Command) -> str:
+    doc = (found.run.__doc__ or "").strip()
+    fields = _fields(found.arguments, found.main)
+    return f"### `{found.name}`\n\n{doc} Answers {found.result}.\n\n{fields}"
+
+
+def _event(kind: Any) -> str:
+    return f"### `{kind.__struct_config__.tag}`\n\n{_doc(kind)}\n\n{_fields(kind)}"
+
+
+def _record(kind: Any) -> str:
+    return f"### `{kind.__name__}`\n\n{_doc(kind)}\n\n{_fields(kind)}"
+
+
+def _doc(kind: Any) -> str:
+    return " ".join((kind.__doc__ or "").split())
+
+
+def _fields(kind: Any, main: str | None = None) -> str:
+    info = msgspec.inspect.type_info(kind)
+    rows = [
+        f"| `{field.encode_name}`{'*' if field.encode_name == main else ''} | {_type(field.type)} "
+        f"| {'yes' if field.required else ''} |"
+        for field in info.fields  # type: ignore[attr-defined]
+    ]
+    return "\n".join(["| field | type | required |", "| --- | --- | --- |", *rows, ""]) if rows else ""
+
+
+_PLAIN: dict[str, str] = {
+    "StrType": "text",
+    "IntType": "whole number",
+    "FloatType": "number",
+    "BoolType": "true or false",
+    "NoneType": "null",
+    "AnyType": "anything",
+}
+
+
+def _type(kind: Any) -> str:
+    """A type in words."""
+    name = type(kind).__name__
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if name == "LiteralType":
+        return ", ".join(f"`{value}`" for value in kind.values)
+    if name == "UnionType":
+        options = [_type(one) for one in kind.types if type(one).__name__ != "NoneType"]
+        return "an event" if len(options) > 5 else " or ".join(options)
+    if name in ("ListType", "VarTupleType"):
+        return f"list of {_type(kind.item_type)}"
+    return f"`{kind.cls.__name__}`" if name == "StructType" else "object"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(protocol())

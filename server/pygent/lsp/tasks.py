@@ -1,0 +1,120 @@
+"""Commands of delegation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from pygent.events import TaskStatus
+from pygent.lsp.commands import Arguments, command
+
+if TYPE_CHECKING:
+    from pygent.lsp.server import PygentServer
+
+
+class Delegate(Arguments, frozen=True, kw_only=True):
+    """Work for a background agent; timeouts in seconds."""
+
+    prompt: str
+    persona: str | None = None
+    files: list[str] = msgspec.field(default_factory=list)
+    session_id: str | None = None
+    isolation: Literal["copy", "files"] | None = None
+    timeout: float | None = None
+    step_timeout: float | None = None
+
+
+@command("pygent.delegate", "`{task}`", main="prompt")
+async def delegate(server: PygentServer, args: Delegate) -> Any:
+    """Queue a task in a workspace of its own."""
+    from pygent.app import DelegateRequest  # noqa: PLC0415 - not before it is needed
+
+    session = server.session(args.session_id)
+    request = DelegateRequest(
+        prompt=args.prompt,
+        folder=server.folder() if session is None else session.folder,
+        persona=args.persona,
+        files=args.files,
+        session_id=args.session_id,
+        isolation=args.isolation,
+        timeout=args.timeout,
+        step_timeout=args.step_timeout,
+    )
+    return {"task": await server.app.delegate(request)}
+
+
+class ListTasks(Arguments, frozen=True, kw_only=True):
+    """Which tasks; `sessionId` is that of the session which delegated them."""
+
+    status: TaskStatus | None = None
+    session_id: str | None = None
+    limit: int | None = None
+
+
+@command("pygent.tasks", "`{tasks: [Task]}`, the latest first")
+async def tasks(server: PygentServer, args: ListTasks) -> Any:
+    """List tasks, of every process."""
+    found = server.app.tasks(status=args.status, session_id=args.session_id, limit=args.limit)
+    return {"tasks": found}
+
+
+class OneTask(Arguments, frozen=True, kw_only=True):
+    """A task."""
+
+    task_id: str
+
+
+@command("pygent.task.get", "`{task}`", main="taskId")
+async def task_get(server: PygentServer, args: OneTask) -> Any:
+    """A task as it stands."""
+    return {"task": server.app.task(args.task_id)}
+
+
+class TaskLog(Arguments, frozen=True, kw_only=True):
+    """Stored events of a task with a `seq` above `after`."""
+
+    task_id: str
+    after: int = 0
+    limit: int | None = None
+
+
+@command("pygent.task.log", "`{events: [Envelope], seq}`")
+async def task_log(server: PygentServer, args: TaskLog) -> Any:
+    """What a task has done."""
+    store, session_id = server.app.store, server.app.task(args.task_id).session_id
+    events = store.events(session_id, after=args.after, limit=args.limit)
+    return {"events": events, "seq": store.last_seq(session_id)}
+
+
+class Wait(Arguments, frozen=True, kw_only=True):
+    """Tasks, and for how many seconds to wait."""
+
+    task_ids: list[str]
+    timeout: float | None = None
+
+
+@command("pygent.task.wait", "`{tasks}`, those still running at the timeout too")
+async def task_wait(server: PygentServer, args: Wait) -> Any:
+    """Wait for the end of tasks."""
+    return {"tasks": await server.app.wait_tasks(args.task_ids, args.timeout)}
+
+
+@command("pygent.task.cancel", "`{task}`", main="taskId")
+async def task_cancel(server: PygentServer, args: OneTask) -> Any:
+    """End a task, whichever process runs it."""
+    return {"task": await server.app.cancel_task(args.task_id)}
+
+
+class Collect(Arguments, frozen=True, kw_only=True):
+    """A file or folder of a task's workspace, and where it goes in that of its session."""
+
+    task_id: str
+    path: str
+    dest: str | None = None
+
+
+@command("pygent.task.collect", "`{collected: [path]}`")
+async def task_collect(server: PygentServer, args: Collect) -> Any:
+    """Copy out of a task's workspace."""
+    return {"collected": server.app.collect(args.task_id, args.path, args.dest)}
