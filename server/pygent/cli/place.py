@@ -1,0 +1,98 @@
+"""Where the agent works: the folder whose settings count, and the workspace."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pygent.app import App
+from pygent.cli.parser import UsageError
+from pygent.config import Trust, config_files, load
+from pygent.errors import PygentError
+from pygent.folder import Folder
+from pygent.paths import state_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An open App with its folder; `temporary` is the workspace that is removed at the end."""
+
+    app: App
+    folder: Folder
+    temporary: Path | None
+
+
+@contextlib.contextmanager
+def place(given: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Open the App of a command line; a temporary workspace goes when the block ends.
+
+    The workspace is the one of `--workspace` or `--cwd`, else that of the settings, else a fresh one.
+    Raises PygentError and UsageError.
+    """
+    environ = {**environ, **_variables(given.env)}
+    home = Path(environ.get("HOME") or Path.home())
+    cwd = Path.cwd()
+    root, flags, temporary = cwd, _flags(given), None
+    if given.workspace:
+        root = Path(given.workspace).expanduser()
+        root.mkdir(parents=True, exist_ok=True)
+        root = root.resolve()
+        flags["workspace"] = str(root)
+    elif given.cwd:
+        flags["workspace"] = str(cwd)
+    elif _named_workspace(cwd, environ, home, given.config) is None:
+        temporary = Path(tempfile.mkdtemp(prefix="pygent-workspace-"))
+        flags["workspace"] = str(temporary)
+    try:
+        app = App(environ=environ, home=home, flags=flags, config_file=given.config)
+        yield Place(app, _folder(app, root, temporary, given.ban_cmd), temporary)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _folder(app: App, root: Path, temporary: Path | None, banned: list[str]) -> Folder:
+    try:
+        folder = app.folder(root)
+    except PygentError:
+        if temporary is None:
+            raise
+        # The home folder can't be a workspace, but a fresh one may be used from there.
+        folder = app.folder(temporary)
+    if banned:  # in addition to what the settings ban, never in its place
+        known = folder.settings.banned_commands
+        folder.launch.flags["banned_commands"] = [*known, *banned]  # type: ignore[index]
+        folder.reload()
+    return folder
+
+
+def _named_workspace(cwd: Path, environ: Mapping[str, str], home: Path, config: Path | None) -> Path | None:
+    files = config_files(cwd, home, config)
+    trusted = Trust(state_folder()).is_trusted(cwd, files)
+    found = load(cwd, environ=environ, home=home, config_file=config, trusted=trusted)
+    return found.settings.workspace
+
+
+def _flags(given: argparse.Namespace) -> dict[str, object]:
+    flags: dict[str, object] = {
+        "model": given.model,
+        "confirm_bash": given.confirm_bash,
+        "snapshot": given.load,
+        "use_docker": None if given.docker is None else str(int(given.docker)),
+    }
+    return {key: value for key, value in flags.items() if value is not None}
+
+
+def _variables(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-e takes NAME=VALUE, not {pair!r}")
+        found[name] = value
+    return found

@@ -1,0 +1,248 @@
+"""One request, or one task, without a conversation: for scripts and quick questions."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pygent.app import App, DelegateRequest
+from pygent.cli.console import Console, Events, usage_line
+from pygent.cli.parser import UsageError
+from pygent.cli.place import Place, place
+from pygent.config import Config
+from pygent.errors import ConfigInvalid, PygentError
+from pygent.events import Approval, Decision, Envelope, Failure, Question, Task, TurnResult
+from pygent.session import Session
+from pygent.tasks import FINISHED
+
+CODES = {"completed": 0, "failed": 1, "needsInput": 3, "limit": 124, "cancelled": 130}
+FAILED = {"configInvalid": 4, "sandboxUnavailable": 5}
+
+
+class Headless:
+    """A front end that shows events of one session and cannot be asked, unless a person sits there."""
+
+    name = "cli"
+
+    def __init__(self, console: Console, *, json: bool, asks: bool) -> None:
+        self._console = console
+        self._json = json
+        self._asks = asks
+        self.events = Events(console)
+        self.session_id = ""
+        self.declined = 0
+        self.gone: Callable[[], object] = lambda: None
+
+    def emit(self, envelope: Envelope) -> None:
+        """Show an event of the session."""
+        if envelope.session_id != self.session_id:
+            return
+        try:
+            if self._json:
+                self._console.json(envelope)
+            else:
+                self.events.show(envelope)
+        except BrokenPipeError:
+            # Whoever read our output has gone: there is nobody to work for.
+            self.session_id = ""
+            self.gone()
+
+    async def approve(self, approval: Approval) -> Decision:
+        """Ask on the terminal; without one, decline and say which flag allows it."""
+        if self._asks:
+            return await self._asked()
+        self.declined += 1
+        flag = {"command": "--no-confirm-bash", "edit": "-e PYGENT_CONFIRM_EDITS=0"}.get(approval.kind, "")
+        self._console.say(f"Declined, because nobody can be asked here; {flag} allows it.", "yellow")
+        return Decision(decision="decline", feedback="Nobody is there to approve it.")
+
+    async def ask(self, question: Question) -> str | None:
+        """Ask on the terminal, if there is one."""
+        if not self._asks:
+            return None
+        return await _read_line(self._console, "> ")
+
+    async def _asked(self) -> Decision:
+        while True:
+            word = await _read_line(self._console, "Allow? [y]es, for the [s]ession, [n]o, [c]ancel: ")
+            match word.strip().lower()[:1]:
+                case "y":
+                    return Decision(decision="accept")
+                case "s":
+                    return Decision(decision="acceptForSession")
+                case "n":
+                    return Decision(decision="decline")
+                case "c":
+                    return Decision(decision="cancel")
+
+
+async def _read_line(console: Console, prompt: str) -> str:
+    """A line of standard input, without holding up the loop; cancel at the end of input."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    console.err.write(prompt)
+    console.err.flush()
+
+    def readable() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        ready.set_result(None)
+
+    loop.add_reader(sys.stdin.fileno(), readable)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline() or "c"
+
+
+def refuse_invalid(config: Config) -> None:
+    """Raise ConfigInvalid for the first error of the settings: a script must not run on half of them."""
+    errors = [problem for problem in config.diagnostics if problem.severity == "error"]
+    if errors:
+        raise ConfigInvalid(errors[0].message, errors[0].fix)
+
+
+def say_place(console: Console, where: Place) -> None:
+    """Tell where the agent works and what of the settings is withheld."""
+    if where.temporary is not None:
+        console.say(f"Workspace: {where.temporary} (temporary: removed at the end; --cwd works here)", "dim")
+    else:
+        console.say(f"Workspace: {where.folder.workspace.root}", "dim")
+    for problem in where.folder.config.diagnostics:
+        if problem.severity != "hint":
+            console.say(problem.message, "yellow")
+
+
+def open_session(app: App, where: Place, given: argparse.Namespace) -> Session:
+    """The session that the flags ask for, with its tools.  Raises PygentError."""
+    session = None
+    if given.resume == "latest":
+        session = app.latest_session(where.folder)
+        if session is None:
+            raise PygentError("notFound", "There is no session of this folder to resume.", "pygent sessions")
+    elif given.resume:
+        session = app.session(given.resume)
+    if session is None:
+        session = app.new_session(where.folder, persona=given.persona)
+    elif given.persona:
+        session.use_persona(given.persona)
+    for name in given.omit_tool:
+        session.enable_tool(name, False)
+    return session
+
+
+async def run(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
+    """`pygent run`: exit codes as the protocol page says."""
+    words = getattr(given, "text", None) or ["-"]
+    text = read_text(words)
+    with place(given, environ) as where:
+        refuse_invalid(where.folder.config)
+        say_place(console, where)
+        person = Headless(console, json=given.json, asks=_person_there(words))
+        where.app.attach(person)
+        try:
+            session = open_session(where.app, where, given)
+            person.session_id = session.id
+            result = await _turn(session, person, text)
+        finally:
+            await where.app.close()
+        return _report(console, person, result, json=given.json)
+
+
+async def _turn(session: Session, person: Headless, text: str) -> TurnResult:
+    """A turn; when we are cancelled it is ended in good order and its end returned."""
+    job = asyncio.ensure_future(session.chat(text))
+    person.gone = job.cancel
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await session.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            return await job
+        raise
+
+
+def _report(console: Console, person: Headless, result: TurnResult, *, json: bool) -> int:
+    person.events.end()
+    if json:
+        console.json({"type": "result", **msgspec.to_builtins(result)})
+    if result.error is not None:
+        console.error(result.error.message, result.error.fix)
+    if result.question is not None:
+        console.say(f"Answer with: pygent --resume {result.session_id} run '…'", "yellow")
+    console.say(f"{usage_line(result.usage)} · session {result.session_id}", "dim")
+    if person.declined and result.status in ("completed", "failed"):
+        return 3
+    return _code(result.status, result.error)
+
+
+def _code(status: str, error: Failure | None) -> int:
+    return FAILED.get(error.code, CODES[status]) if error is not None else CODES[status]
+
+
+def read_text(words: list[str]) -> str:
+    """The request; `-` reads standard input.  Raises UsageError if there is none."""
+    text = sys.stdin.read() if words == ["-"] else " ".join(words)
+    if not text.strip():
+        raise UsageError("there is no request")
+    return text
+
+
+def _person_there(words: list[str]) -> bool:
+    return words != ["-"] and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def delegate(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
+    """`pygent delegate`: the task runs while this process does; its events go to standard error."""
+    text = read_text(given.text)
+    with place(given, environ) as where:
+        refuse_invalid(where.folder.config)
+        say_place(console, where)
+        person = Headless(console, json=given.json, asks=_person_there(given.text))
+        where.app.attach(person)
+        try:
+            task = await where.app.delegate(
+                DelegateRequest(
+                    text,
+                    where.folder,
+                    persona=given.persona,
+                    files=given.file,
+                    timeout=given.timeout,
+                    step_timeout=given.step_timeout,
+                )
+            )
+            person.session_id = task.session_id
+            console.say(f"Task {task.id} ({task.persona.name}) in {task.workspace}", "dim")
+            task = await _wait(where.app, task)
+        finally:
+            await where.app.close()
+        return _end_of_task(console, person, task, json=given.json)
+
+
+async def _wait(app: App, task: Task) -> Task:
+    try:
+        while task.status not in FINISHED:
+            (task,) = await app.wait_tasks([task.id], None)
+    except asyncio.CancelledError:
+        return await app.cancel_task(task.id)
+    return task
+
+
+def _end_of_task(console: Console, person: Headless, task: Task, *, json: bool) -> int:
+    person.events.end()
+    if json:
+        console.json({"type": "result", "task": msgspec.to_builtins(task)})
+    if task.error is not None:
+        console.error(task.error.message, task.error.fix)
+    changed = f"; changed: {', '.join(task.changed_files)}" if task.changed_files else ""
+    console.say(f"Task {task.status} after {task.steps} steps{changed} · {usage_line(task.usage)}", "dim")
+    if task.changed_files:
+        console.say(f"Take files over with: pygent tasks collect {task.id} --path FILE", "dim")
+    codes: dict[str, Any] = {"completed": 0, "cancelled": 130, "timedOut": 124}
+    return int(codes.get(task.status, 3 if person.declined else 1))
