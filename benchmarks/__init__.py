@@ -1,0 +1,1 @@
+"""What Pygent costs, against the raw limit: `scripts/bench`."""
