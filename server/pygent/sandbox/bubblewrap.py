@@ -244,8 +244,14 @@ def _system() -> Iterator[str]:
 
 
 def _remove_abandoned() -> None:
-    """Remove the private folders of processes that were killed before they could."""
+    """Remove the private folders of processes that were killed before they could.
+
+    Another process may be doing the same, so a folder can vanish at any moment.
+    """
     for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = place.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and place.stat().st_uid == os.geteuid() and not Path("/proc", pid).exists():
-            shutil.rmtree(place, ignore_errors=True)
+        if not pid.isdigit() or Path("/proc", pid).exists():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            if place.stat().st_uid == os.geteuid():
+                shutil.rmtree(place, ignore_errors=True)
