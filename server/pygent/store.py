@@ -200,9 +200,9 @@ class Store:
     ) -> list[Task]:
         """Tasks, the latest first, of one status or delegated by one session if asked."""
         rows = self._db.execute(
-            "SELECT body FROM tasks WHERE (?1 IS NULL OR status=?1) AND (?2 IS NULL OR parent=?2) "
-            "ORDER BY id DESC LIMIT ?3",
-            (status, session_id, -1 if limit is None else limit),
+            "SELECT body FROM tasks WHERE (:status IS NULL OR status=:status) "
+            "AND (:parent IS NULL OR parent=:parent) ORDER BY id DESC LIMIT :limit",
+            {"status": status, "parent": session_id, "limit": -1 if limit is None else limit},
         )
         return [_task.decode(body) for (body,) in rows]
 
