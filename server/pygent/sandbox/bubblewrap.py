@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,23 +25,21 @@ from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
 
 ETC = (
-    "alternatives",
-    "ca-certificates",
     "ca-certificates.conf",
     "debian_version",
     "ld.so.cache",
     "ld.so.conf",
-    "ld.so.conf.d",
     "localtime",
     "mime.types",
     "os-release",
-    "pki",
     "protocols",
     "services",
-    "ssl",
-    "terminfo",
+    "ssl/openssl.cnf",
 )
-"""What of `/etc` commands see: nothing that names people, hosts or keys."""
+"""Files of `/etc` that commands see, as copies: nothing that names people, hosts or keys."""
+
+ETC_FOLDERS = ("alternatives", "ld.so.conf.d", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted")
+"""Folders of `/etc` that commands see, as they are; `ssl/private` and the like are not among them."""
 
 TOOLCHAINS = (
     ".pyenv",
@@ -73,7 +72,7 @@ PROTECTED = (
 
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-    *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
+    *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
     *("--hostname", "pygent", "--uid", "1000", "--gid", "1000"),
 )
 
@@ -88,9 +87,17 @@ def protected(root: Path) -> tuple[list[Path], list[Path]]:
 
     Only what exists: a mount on a missing path would leave an empty file in the person's folder.
     """
-    kept = [root / name for name in PROTECTED if (root / name).exists() and not (root / name).is_symlink()]
-    hidden = [root / name for name in HIDDEN if (root / name).is_file() and not (root / name).is_symlink()]
-    return kept, hidden
+    modes = {name: _mode(f"{root}/{name}") for name in (*PROTECTED, *HIDDEN)}
+    kept = [root / name for name in PROTECTED if stat.S_ISREG(modes[name]) or stat.S_ISDIR(modes[name])]
+    return kept, [root / name for name in HIDDEN if stat.S_ISREG(modes[name])]
+
+
+def _mode(path: str) -> int:
+    """The mode of an entry itself; 0 where there is none."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return 0
 
 
 class BubblewrapSandbox:
@@ -126,7 +133,9 @@ class BubblewrapSandbox:
         self._env = {**env, "HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
         self._owner = owner_of(root)
         self._program = program
+        self._etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
         self._make_place()
+        self._fixed = self._frame()
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
@@ -160,10 +169,10 @@ class BubblewrapSandbox:
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         inside = {**self._env, **(env or {})}
-        # bwrap's own environment can be read inside at /proc/1/environ, so --clearenv is not enough
-        # (containers/bubblewrap#725): it is started with an empty one.
-        argv = [self._program, *self._arguments(inside), "--", "/bin/bash", "-c", command]
-        spawn = Spawn(argv, Path("/"), {"PATH": "/usr/bin:/bin"}, self._owner, contained=True)
+        argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", command]
+        # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
+        # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
+        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True)
         mark = secrets.token_hex(8)
         output = Output(self._outputs, mark, on_output, self._secret)
         return await run_process(spawn, output=output, mark=mark, timeout=timeout)
@@ -173,16 +182,15 @@ class BubblewrapSandbox:
         await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
 
     def _make_place(self) -> None:
+        """The private folders, and an `/etc` of our own with places for what is mounted in it."""
         etc = self._place / "etc"
-        for name in ("etc", "tmp", "home"):
-            (self._place / name).mkdir()
+        for path in (self._place / "tmp", self._place / "home", *(etc / name for name in self._etc_folders)):
+            path.mkdir(parents=True, exist_ok=True)
         for name in ETC:
-            source = Path("/etc", name)
-            with contextlib.suppress(OSError, shutil.Error):
-                if source.is_dir():
-                    shutil.copytree(source, etc / name, symlinks=True)
-                elif source.exists():
-                    shutil.copy(source, etc / name, follow_symlinks=False)
+            source, copy = Path("/etc", name), etc / name
+            with contextlib.suppress(OSError):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
         (etc / "passwd").write_text(
             "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/bash\n"
         )
@@ -196,31 +204,32 @@ class BubblewrapSandbox:
             for path in [self._place, *self._place.rglob("*")]:
                 os.chown(path, *self._owner, follow_symlinks=False)
 
-    def _arguments(self, env: Mapping[str, str]) -> Iterator[str]:
+    def _frame(self) -> list[str]:
+        """The arguments that stay the same from command to command."""
         place, root = str(self._place), self.workdir
-        yield from ISOLATION
-        if not self._network:
-            yield "--unshare-net"
-        yield from _system()
-        yield from ("--ro-bind", f"{place}/etc", "/etc", "--proc", "/proc", "--dev", "/dev")
-        yield from ("--perms", "1777", "--size", "67108864", "--tmpfs", "/dev/shm")
-        yield from ("--perms", "0700", "--tmpfs", "/run", "--dir", "/var")
-        yield from ("--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/tmp", "/var/tmp")
-        yield from ("--bind", f"{place}/home", "/home/agent")
+        frame = [*ISOLATION, *([] if self._network else ["--unshare-net"]), *_system()]
+        frame += ["--ro-bind", f"{place}/etc", "/etc"]
+        for name in self._etc_folders:
+            frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
+        frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
+        frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
+        frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         for tool in self._tools():
-            yield from ("--ro-bind", str(tool), str(tool))
-        yield from ("--bind", root, root, "--symlink", root, "/workspace")
+            frame += ["--ro-bind", str(tool), str(tool)]
+        return [*frame, "--bind", root, root, "--symlink", root, "/workspace"]
+
+    def _arguments(self) -> Iterator[str]:
+        yield from self._fixed
         kept, hidden = protected(self._root)
         for path in kept:
             yield from ("--ro-bind", str(path), str(path))
         for path in hidden:
             yield from ("--ro-bind", "/dev/null", str(path))
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
-        yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", root)
-        for name, value in env.items():
-            yield from ("--setenv", name, value)
+        yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
 
     def _tools(self) -> list[Path]:
+        """Folders with programs outside `/usr`, without those that lie in another or around the workspace."""
         wanted = [Path("/opt"), Path("/nix/store"), *(self._home / name for name in TOOLCHAINS)]
         wanted += [Path(sys.base_prefix), Path(sys.prefix)]
         found: list[Path] = []
