@@ -306,3 +306,23 @@ async def test_the_key_goes_to_the_server_and_a_server_without_one_gets_a_word()
             await model.answer(prompt(), Heard().listener)
             await model.close()
             assert server.headers[0]["authorization"] == sent
+
+
+async def test_one_connection_serves_answer_after_answer() -> None:
+    async with ReplayServer(Script(replies=[Reply(text="One."), Reply(tool_calls=[CALL]), FIRST])) as server:
+        model = ChatModel(server.base_url, KEY)
+        for _ in range(3):
+            await model.answer(prompt(), Heard().listener)
+        await model.close()
+        assert server.accepted == 1
+
+
+async def test_a_body_that_never_ends_is_not_waited_for() -> None:
+    event = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+    raw = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
+    async with ReplayServer(Script(replies=[Reply(fault=Fault(raw=raw, stall=True)), FIRST])) as server:
+        model = ChatModel(server.base_url, KEY)
+        assert (await asyncio.wait_for(model.answer(prompt(), Heard().listener), 10)).text == "Hi."
+        assert (await model.answer(prompt(), Heard().listener)).text == FIRST.text
+        await model.close()
+        assert server.accepted == 2

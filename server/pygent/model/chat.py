@@ -7,9 +7,9 @@ broke off for one that ended and builds an object for every token.  Retries are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -34,6 +34,8 @@ CONNECT = 10.0
 ATTEMPTS = 6
 EMPTY_ATTEMPTS = 2
 LONGEST_WAIT = 60.0
+DRAIN = 0.1
+"""Seconds that the end of a body may take after the last event of the answer."""
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "text/event-stream, application/json",
@@ -131,7 +133,7 @@ class ChatModel:
             problem = self._refusal(200, error.body, prompt.model)
             raise _Retry(_Again(said(error.body), problem)) from None
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _response(self, prompt: Prompt) -> AsyncIterator[Any]:
         import httpx2  # noqa: PLC0415 - heavy
         import openai  # noqa: PLC0415 - heavy
@@ -282,16 +284,33 @@ async def _read(response: Any, fold: Fold) -> None:
         return
     reader = EventReader()
     html = b""
-    async for data in response.aiter_bytes():
+    pieces = response.aiter_bytes()
+    async for data in pieces:
         html = html or data[:64]
         for name, lines in reader.feed(data):
             fold.event(name, lines)
         if fold.done:
+            await _drain(pieces)
             return
     for name, lines in reader.finish():
         fold.event(name, lines)
     if html.lstrip().lower().startswith((b"<!doctype", b"<html")):
         raise Refused("the server answered an HTML page: check OPENAI_BASE_URL")
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read what follows the last event, so that the next request finds the connection open.
+
+    A server that does not end its answer is not waited for, and what fails now has no meaning any more.
+    """
+    import httpx2  # noqa: PLC0415 - heavy
+
+    async def rest() -> None:
+        async for _ in pieces:
+            pass
+
+    with contextlib.suppress(asyncio.TimeoutError, httpx2.HTTPError):
+        await asyncio.wait_for(rest(), DRAIN)
 
 
 def _without_reasoning(message: bytes) -> bytes:

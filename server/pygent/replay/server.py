@@ -28,7 +28,7 @@ class ReplayServer:
 
     `requests` are the bodies of the chat completions in the order of arrival, `headers` those of the same.
     `journal` gets each as a line of JSON.  `times` are when each request was read and its answer was
-    written, in seconds of `time.perf_counter`.
+    written, in seconds of `time.perf_counter`, `accepted` counts the connections.
     """
 
     def __init__(self, script: Script, *, port: int = 0, journal: Path | None = None) -> None:
@@ -36,6 +36,7 @@ class ReplayServer:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.times: list[tuple[float, float]] = []
+        self.accepted = 0
         self._script = script
         self._tracks = Tracks(script)
         self._port = port
@@ -60,6 +61,7 @@ class ReplayServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.accepted += 1
         self._connections.add(task)
         try:
             while await self._request(reader, writer):
