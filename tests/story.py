@@ -82,7 +82,7 @@ async def story(
         person = person or Person()
         app.attach(person)
         try:
-            yield Story(app, app.folder(workspace), person, server)
+            yield Story(app, app.sessions.folder(workspace), person, server)
         finally:
             await app.close()
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pygent.app import App, DelegateRequest
+from pygent.app import App
+from pygent.delegation import DelegateRequest
 from pygent.events import Approval, Decision, Envelope, Persona, Question, Task, TurnResult
 from pygent.folder import Folder
 
@@ -75,19 +76,19 @@ class Pygent:
         request = DelegateRequest(
             prompt, self._folder, persona=persona, files=files, timeout=timeout, step_timeout=step_timeout
         )
-        return self._do(self._app.delegate(request))
+        return self._do(self._app.tasks.delegate(request))
 
     def wait(self, *task_ids: str, timeout: float | None = None) -> list[Task]:
         """Wait for tasks, at most `timeout` seconds; those that still run are returned too."""
-        return self._do(self._app.wait_tasks(task_ids, timeout))
+        return self._do(self._app.tasks.wait(task_ids, timeout))
 
     def reply(self, task_id: str) -> str:
         """What a task's agent said at its end; empty before."""
-        return self._do(_called(self._app.task_reply, task_id))
+        return self._do(_called(self._app.tasks.reply, task_id))
 
     def collect(self, task_id: str, path: str, dest: str | None = None) -> list[str]:
         """Copy a file or folder out of a task's workspace into the folder; returns the copies' paths."""
-        return self._do(_called(self._app.collect, task_id, path, dest, self._folder))
+        return self._do(_called(self._app.tasks.collect, task_id, path, dest, self._folder))
 
     def personas(self) -> list[Persona]:
         """The main persona, then those for delegated agents."""
@@ -103,11 +104,11 @@ class Pygent:
         environ = dict(os.environ)  # noqa: TID251 - the API is a front end and reads it once
         app = App(environ=environ, home=Path.home(), flags=settings, config_file=self._config)
         app.attach(front)
-        return app, app.folder(folder)
+        return app, app.sessions.folder(folder)
 
     async def _ask(self, text: str, session_id: str | None) -> TurnResult:
         app = self._app
-        session = app.session(session_id) if session_id else app.new_session(self._folder)
+        session = app.sessions.get(session_id) if session_id else app.sessions.new(self._folder)
         return await session.chat(text)
 
     def _do(self, work: Coroutine[Any, Any, Result]) -> Result:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import msgspec
+
 MASK = "[key]"
 SHORTEST = 8
 """Characters below which a key is a placeholder such as `none`, and hiding it would garble plain text."""
+
+
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class Redactor:
@@ -17,6 +24,15 @@ class Redactor:
     def whole(self, text: str) -> str:
         """A whole text without the secret."""
         return text.replace(self._secret, MASK) if self._secret else text
+
+    def record(self, value: Record) -> Record:
+        """A record without the secret: itself where it holds none."""
+        if not self._secret:
+            return value
+        encoded, inner = msgspec.json.encode(value), msgspec.json.encode(self._secret)[1:-1]
+        if inner not in encoded:
+            return value
+        return msgspec.json.decode(encoded.replace(inner, MASK.encode()), type=type(value))
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """The next piece; what could be the secret's beginning waits for the piece after it."""

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import functools
-import hashlib
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from pygent import history, transcript
 from pygent.agent import Ending, StepTimedOut, Turn
 from pygent.approvals import Approvals, first_answer
-from pygent.deltas import Deltas
 from pygent.errors import PygentError
 from pygent.events import (
-    EPHEMERAL,
     NO_USAGE,
     AnyEvent,
     Approval,
@@ -50,16 +42,18 @@ from pygent.events import (
     now_ms,
 )
 from pygent.folder import Folder
-from pygent.logs import log_event
+from pygent.images import Images
+from pygent.journal import Journal
+from pygent.prompts import system_message
 from pygent.redaction import Redactor
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, failure_of, pick_persona
-from pygent.tools import Tool, ToolContext, ToolInfo, builtin_tools, serialise
+from pygent.tools import ToolContext, serialise
 from pygent.tools.images import image_type
+from pygent.tools.toolbox import Toolbox
 from pygent.transcript import Transcript
 
 log = logging.getLogger("pygent.session")
-Shown = TypeVar("Shown")
 TITLE = 60
 """Characters of a session's title, which is the start of its first message."""
 
@@ -85,19 +79,24 @@ class Session:
     ) -> None:
         self.info = info
         self.folder = folder
-        self.turn_id: str | None = None
         self._store = store
         self._clients = clients
         self._approvals = approvals
         self._delegation = delegation
         self._limits = limits or Limits(at_once=1)
-        self._watch = watch
         self._granted: set[tuple[str, str]] = set()
-        self._disabled: set[str] = set()
+        self.tools = Toolbox(delegates=delegation is not None)
         self._job: asyncio.Task[TurnResult] | None = None
-        self._deltas = Deltas(self._show, self._redactor)
-        self._transcript = Transcript(self._image_url)
-        self._seq = 0
+        self._images = Images(folder.launch.state / "images")
+        self._journal = Journal(
+            info.id,
+            info.task_id,
+            store=store,
+            transcript=Transcript(self._images.url),
+            clients=clients,
+            watch=watch,
+            redactor=self._redactor,
+        )
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -133,15 +132,15 @@ class Session:
         if self.turn_id is not None or not self._store.claim_session(self.id):
             raise PygentError("busy", "A turn is running in this session.", "Wait for it or cancel it.")
         try:
-            stored = [self._store_image(data, image_type(data, path.name)) for path, data in _read(images)]
-            self._catch_up()
+            stored = [self._images.add(data, image_type(data, path.name)) for path, data in _read(images)]
+            self._journal.catch_up()
         except BaseException:
             self._store.release_session(self.id)
             raise
-        self.turn_id = turn_id
+        self._journal.turn_id = turn_id
         title = self.info.title or self._redactor().whole(" ".join(text.split()))[:TITLE]
         self._save(title=title, status="running")
-        self._emit(TurnStarted(text=text, images=stored))
+        self._journal.emit(TurnStarted(text=text, images=stored))
         self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
         return self._job
 
@@ -155,7 +154,7 @@ class Session:
                 changes[event.uri] = Change(uri=event.uri, kind=event.kind)
             elif isinstance(event, UsageReported):
                 usage[0] = msgspec.convert(event, type(NO_USAGE), from_attributes=True)
-            self._emit(event)
+            self._journal.emit(event)
 
         ending = Ending("failed", "", error=Failure(code="internal", message="The turn ended early."))
         try:
@@ -193,14 +192,20 @@ class Session:
             self.folder.sandbox(lambda text: emit(Notice(level="info", text=text, code="sandbox"))),
         )
         self.folder.workspace.mount = sandbox.workdir
-        tools = self._enabled()
+        tools = self.tools.enabled()
         turn = Turn(
             model=model,
             model_name=self.info.model or self.folder.settings.model,
-            system=self._system(sandbox.kind, sandbox.workdir),
+            system=system_message(
+                self.persona,
+                isolation=sandbox.kind,
+                workdir=sandbox.workdir,
+                network=self.folder.settings.sandbox.network,
+                delegates=self._delegation is not None,
+            ),
             tools=tools,
             tools_json=serialise(list(tools.values())) if tools else None,
-            transcript=self._transcript,
+            transcript=self._journal.transcript,
             context=self._context(sandbox.kind, emit),
             emit=emit,
             max_steps=self.folder.settings.limits.steps,
@@ -209,10 +214,12 @@ class Session:
         return await turn.run()
 
     def _finish(self, ending: Ending, usage: Any) -> None:
-        self._emit(TurnFinished(status=ending.status, reply=ending.reply, usage=usage, error=ending.error))
+        self._journal.emit(
+            TurnFinished(status=ending.status, reply=ending.reply, usage=usage, error=ending.error)
+        )
         self._save(status="idle")
         self._store.release_session(self.id)
-        self.turn_id = None
+        self._journal.turn_id = None
         self._write_history()
 
     def _context(self, isolation: Isolation, emit: Callable[[AnyEvent], None]) -> ToolContext:
@@ -227,30 +234,11 @@ class Session:
             emit=emit,
             approve=self._approve,
             ask=self._ask,
-            store_image=self._store_image,
+            store_image=self._images.add,
             step_timeout=self._limits.step_timeout,
             delegation=self._delegation,
             personas=self.folder.personas,
         )
-
-    def _system(self, isolation: Isolation, workdir: str) -> bytes:
-        settings = self.folder.settings
-        where = {
-            "docker": "a Docker container",
-            "bubblewrap": "a bubblewrap sandbox",
-            "local": f"no sandbox, directly on the person's machine ({sys.platform}): be careful",
-        }
-        text = Template(_prompt("system.md")).substitute(
-            name=self.persona.name,
-            persona=self.persona.description or "a coding assistant.",
-            workdir=workdir,
-            isolation=where[isolation],
-            network=""
-            if isolation == "local" or settings.sandbox.network
-            else "There is no network: nothing can be installed or downloaded.",
-            delegation="" if self._delegation is None else _prompt("delegation.md"),
-        )
-        return msgspec.json.encode({"role": "system", "content": text.strip()})
 
     # -- asking people ---------------------------------------------------------------------------
 
@@ -258,8 +246,8 @@ class Session:
         grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
         if grant in self._granted:
             return Decision(decision="accept")
-        approval = self._redacted(approval)
-        self._emit(ApprovalRequested(approval=approval))
+        approval = self._redactor().record(approval)
+        self._journal.emit(ApprovalRequested(approval=approval))
         self._save(status="waiting")
         decision, by = await self._approvals.request(
             approval, list(self._clients), self.folder.settings.approvals.timeout
@@ -267,7 +255,7 @@ class Session:
         self._save(status="running")
         if decision.decision == "acceptForSession":
             self._granted.add(grant)
-        self._emit(
+        self._journal.emit(
             ApprovalResolved(
                 approval_id=approval.id, decision=decision.decision, by=by, feedback=decision.feedback
             )
@@ -275,86 +263,35 @@ class Session:
         return decision
 
     async def _ask(self, question: Question) -> str | None:
-        question = self._redacted(question)
-        self._emit(QuestionAsked(question=question))
+        question = self._redactor().record(question)
+        self._journal.emit(QuestionAsked(question=question))
         self._save(status="waiting")
         answer = await first_answer(question, list(self._clients))
         self._save(status="running")
         if answer is not None:
-            self._emit(QuestionAnswered(question_id=question.id, answer=answer))
+            self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
         return answer
 
-    # -- events ----------------------------------------------------------------------------------
-
-    def _emit(self, event: AnyEvent) -> None:
-        """Commit an event and only then show it; pieces of text are gathered for a moment instead."""
-        if isinstance(event, EPHEMERAL):
-            self._deltas.add(event)
-            return
-        self._deltas.flush()
-        event = self._redacted(event)
-        envelope = self._store.append(
-            self.id, self._seq + 1, event, turn_id=self.turn_id, task_id=self.info.task_id
-        )
-        self._seq = envelope.seq
-        self._transcript.apply(event)
-        log_event(envelope)
-        self._tell(envelope)
-
-    def _redactor(self) -> Redactor:
-        return Redactor(self.folder.settings.api_key)
-
-    def _redacted(self, value: Shown) -> Shown:
-        """The value without the API key, which no event, record or message may hold."""
-        redactor, encoded = self._redactor(), msgspec.json.encode(value).decode()
-        clean = redactor.whole(encoded)
-        return value if clean == encoded else msgspec.json.decode(clean, type=type(value))
-
-    def _show(self, event: AnyEvent) -> None:
-        self._tell(
-            Envelope(
-                session_id=self.id,
-                seq=self._seq,
-                at=now_ms(),
-                event=event,
-                turn_id=self.turn_id,
-                task_id=self.info.task_id,
-            )
-        )
-
-    def _tell(self, envelope: Envelope) -> None:
-        for client in self._clients:
-            client.emit(envelope)
-        self._watch(envelope)
-
-    def announce(self, event: AnyEvent) -> None:
-        """Commit and show an event that belongs to no turn, such as a task's change."""
-        if self.turn_id is None:
-            self._catch_up()
-        self._emit(event)
-
-    def _catch_up(self) -> None:
-        """Fold in what was stored since, by another process or before this one; end a turn that died."""
-        envelopes = self._store.events(self.id, after=self._seq)
-        for envelope in envelopes:
-            self._transcript.apply(envelope.event)
-        if envelopes:
-            self._seq = envelopes[-1].seq
-        turns = [envelope for envelope in envelopes if isinstance(envelope.event, TurnStarted | TurnFinished)]
-        if turns and isinstance(turns[-1].event, TurnStarted):
-            self.turn_id = turns[-1].turn_id
-            failure = Failure(code="interrupted", message="The program ended during this turn.")
-            self._emit(TurnFinished(status="failed", reply="", usage=NO_USAGE, error=failure))
-            self.turn_id = None
+    # -- reading ---------------------------------------------------------------------------------
 
     def recover(self) -> None:
         """End a turn whose process died, so that every turn has its `turnFinished`."""
         if not self._store.session_owned(self.id):
-            self._catch_up()
+            self._journal.catch_up()
             if self.info.status != "idle":
                 self._save(status="idle")
 
-    # -- reading ---------------------------------------------------------------------------------
+    @property
+    def turn_id(self) -> str | None:
+        """The running turn's id; None between turns."""
+        return self._journal.turn_id
+
+    def announce(self, event: AnyEvent) -> None:
+        """Commit and show an event that belongs to no turn, such as a task's change."""
+        self._journal.announce(event)
+
+    def _redactor(self) -> Redactor:
+        return Redactor(self.folder.settings.api_key)
 
     @property
     def id(self) -> str:
@@ -401,78 +338,30 @@ class Session:
         self._save(title=title)
         return self.info
 
-    def tools(self) -> list[ToolInfo]:
-        """Every tool, and whether the model is offered it in this session."""
-        return [
-            ToolInfo(
-                name=tool.name,
-                description=tool.description,
-                parameters=tool.parameters,
-                enabled=tool.name not in self._disabled,
-                source=tool.source,
-            )
-            for tool in self._known().values()
-        ]
-
-    def enable_tool(self, name: str, enabled: bool) -> None:
-        """Offer a tool to the model or not, from the next turn on.  Raises PygentError `notFound`."""
-        if name not in self._known():
-            known = ", ".join(self._known())
-            raise PygentError("notFound", f"There is no tool {name!r}.", f"Known tools: {known}.")
-        (self._disabled.discard if enabled else self._disabled.add)(name)
-
-    def _known(self) -> dict[str, Tool]:
-        tools = builtin_tools()
-        if self._delegation is not None:
-            return tools
-        return {name: tool for name, tool in tools.items() if not tool.delegates}
-
-    def _enabled(self) -> dict[str, Tool]:
-        return {name: tool for name, tool in self._known().items() if name not in self._disabled}
-
     def _save(self, **changes: Any) -> None:
         self.info = msgspec.structs.replace(self.info, updated_at=now_ms(), **changes)
         self._store.save_session(self.info)
 
-    # -- history file and images -----------------------------------------------------------------
+    # -- history file -----------------------------------------------------------------
 
     def take_over_history(self, events: Sequence[AnyEvent]) -> None:
         """Begin with the conversation of a history file."""
         for event in events:
             if isinstance(event, TurnStarted):
-                self.turn_id = new_id("trn")
-            self._emit(event)
-        self.turn_id = None
+                self._journal.turn_id = new_id("trn")
+            self._journal.emit(event)
+        self._journal.turn_id = None
 
     def _write_history(self) -> None:
         path = self.folder.settings.history_file
         if path is None or self.info.task_id is not None:
             return
         try:
-            history.write(path, self._transcript.messages)
+            history.write(path, self._journal.transcript.messages)
         except OSError as error:
             text = f"The history file {path} can't be written: {error.strerror}."
-            self._emit(Notice(level="error", text=text, code="conflict"))
-
-    def _store_image(self, data: bytes, kind: str) -> str:
-        name = f"{hashlib.sha256(data).hexdigest()}.{kind}"
-        folder = self.folder.launch.state / "images"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not (folder / name).exists():
-            (folder / name).write_bytes(data)
-        return name
-
-    def _image_url(self, name: str) -> str | None:
-        path = self.folder.launch.state / "images" / Path(name).name
-        if not path.is_file():
-            return None
-        return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+            self._journal.emit(Notice(level="error", text=text, code="conflict"))
 
 
 def _read(images: Sequence[Path]) -> list[tuple[Path, bytes]]:
     return [(path, path.read_bytes()) for path in images]
-
-
-@functools.cache
-def _prompt(name: str) -> str:
-    return resources.files("pygent").joinpath("prompts").joinpath(name).read_text("utf-8")

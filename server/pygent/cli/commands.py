@@ -77,7 +77,7 @@ async def sessions(given: argparse.Namespace, environ: Mapping[str, str], consol
     """`pygent sessions`: those of the current folder, or all."""
     async with _opened(given, environ) as where:
         uri = None if given.all else where.folder.uri
-        page, _ = where.app.sessions(folder_uri=uri, limit=given.limit)
+        page, _ = where.app.sessions.page(folder_uri=uri, limit=given.limit)
         if given.json:
             console.json({"sessions": msgspec.to_builtins(page)})
             return 0
@@ -184,7 +184,7 @@ async def tasks(given: argparse.Namespace, environ: Mapping[str, str], console: 
 
 
 def _list_tasks(app: App, given: argparse.Namespace, console: Console) -> int:
-    found = app.tasks(limit=50)
+    found = app.tasks.recorded(limit=50)
     if given.json:
         console.json({"tasks": msgspec.to_builtins(found)})
         return 0
@@ -195,8 +195,8 @@ def _list_tasks(app: App, given: argparse.Namespace, console: Console) -> int:
 
 def _find(app: App, word: str) -> Task:
     """A task by its id or the end of it.  Raises PygentError `notFound`."""
-    ends = [task for task in app.tasks() if task.id.endswith(word)]
-    return ends[0] if len(ends) == 1 else app.task(word)
+    ends = [task for task in app.tasks.recorded() if task.id.endswith(word)]
+    return ends[0] if len(ends) == 1 else app.tasks.get(word)
 
 
 async def _show(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
@@ -206,7 +206,7 @@ async def _show(where: Place, found: list[Task], given: argparse.Namespace, cons
             continue
         for name, value in msgspec.to_builtins(task).items():
             console.answer(f"{name:<16} {value if isinstance(value, str) else _brief(value)}\n")
-        if reply := where.app.task_reply(task.id):
+        if reply := where.app.tasks.reply(task.id):
             console.answer(f"\n{reply}\n")
     return 0
 
@@ -215,19 +215,19 @@ async def _log(where: Place, found: list[Task], given: argparse.Namespace, conso
     seen, shown = 0, Events(console)
     session_id, task_id = found[0].session_id, found[0].id
     while True:
-        ended = where.app.task(task_id).status in FINISHED
-        for envelope in where.app.session(session_id).events(seen):
+        ended = where.app.tasks.get(task_id).status in FINISHED
+        for envelope in where.app.sessions.get(session_id).events(seen):
             seen = envelope.seq
             console.json(envelope) if given.json else shown.show(envelope)
         if ended or not given.follow:
-            if not given.json and (reply := where.app.task_reply(task_id)):
+            if not given.json and (reply := where.app.tasks.reply(task_id)):
                 console.answer(f"{reply}\n")
             return 0
         await asyncio.sleep(0.2)
 
 
 async def _wait(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
-    ended = await where.app.wait_tasks([task.id for task in found], given.timeout)
+    ended = await where.app.tasks.wait([task.id for task in found], given.timeout)
     for task in ended:
         console.json({"task": task}) if given.json else console.answer(f"{task.id} {task.status}\n")
     if any(task.status not in FINISHED for task in ended):
@@ -237,7 +237,7 @@ async def _wait(where: Place, found: list[Task], given: argparse.Namespace, cons
 
 async def _cancel(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
     for task in found:
-        ended = await where.app.cancel_task(task.id)
+        ended = await where.app.tasks.cancel(task.id)
         console.json({"task": ended}) if given.json else console.answer(f"{ended.id} {ended.status}\n")
     return 0
 
@@ -245,7 +245,7 @@ async def _cancel(where: Place, found: list[Task], given: argparse.Namespace, co
 async def _collect(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
     if not given.path or len(found) != 1:
         raise UsageError("tasks collect needs one task and --path FILE")
-    copies = where.app.collect(found[0].id, given.path, given.dest, where.folder)
+    copies = where.app.tasks.collect(found[0].id, given.path, given.dest, where.folder)
     if given.json:
         console.json({"collected": copies})
     else:

@@ -58,12 +58,12 @@ def place(given: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Pla
 
 def _folder(app: App, root: Path, temporary: Path | None, banned: list[str]) -> Folder:
     try:
-        folder = app.folder(root)
+        folder = app.sessions.folder(root)
     except PygentError:
         if temporary is None:
             raise
         # The home folder can't be a workspace, but a fresh one may be used from there.
-        folder = app.folder(temporary)
+        folder = app.sessions.folder(temporary)
     if banned:  # in addition to what the settings ban, never in its place
         known = folder.settings.banned_commands
         folder.launch.flags["banned_commands"] = [*known, *banned]  # type: ignore[index]

@@ -17,11 +17,11 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from pygent import __version__
-from pygent.app import DelegateRequest
 from pygent.cli.console import Console, usage_line
 from pygent.cli.place import Place, place
 from pygent.cli.render import Screen
 from pygent.cli.run import open_session, say_place
+from pygent.delegation import DelegateRequest
 from pygent.errors import PygentError
 from pygent.events import NO_USAGE, Usage
 from pygent.session import Session
@@ -190,8 +190,8 @@ class Repl:
     def _tools(self, rest: str) -> None:
         name, _, switch = rest.partition(" ")
         if name:
-            self._session.enable_tool(name, switch.strip() != "off")
-        for tool in self._session.tools():
+            self._session.tools.switch(name, switch.strip() != "off")
+        for tool in self._session.tools.list():
             mark = "on " if tool.enabled else "off"
             self._console.answer(f"{mark} {tool.name:<22} {tool.description[:80]}\n")
 
@@ -210,7 +210,7 @@ class Repl:
         self._console.say("Commands are confirmed." if rest == "on" else "Commands run unasked.", "dim")
 
     def _tasks(self, _: str) -> None:
-        for task in self._where.app.tasks(limit=20):
+        for task in self._where.app.tasks.recorded(limit=20):
             self._console.answer(f"{task.id}  {task.status:<11} {task.persona.name:<12} {task.title}\n")
 
     async def _delegate(self, rest: str) -> None:
@@ -221,7 +221,7 @@ class Repl:
             self._console.error("/delegate needs the work to do.")
             return
         request = DelegateRequest(rest, self._where.folder, persona=persona, session_id=self._session.id)
-        task = await self._where.app.delegate(request)
+        task = await self._where.app.tasks.delegate(request)
         self._console.say(f"Task {task.id} runs in the background; /tasks lists it.", "dim")
 
     def _model(self, rest: str) -> None:

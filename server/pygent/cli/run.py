@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from pygent.app import App, DelegateRequest
+from pygent.app import App
 from pygent.cli.console import Console, Events, usage_line
 from pygent.cli.parser import UsageError
 from pygent.cli.place import Place, place
 from pygent.config import Config
+from pygent.delegation import DelegateRequest
 from pygent.errors import ConfigInvalid, PygentError
 from pygent.events import Approval, Decision, Envelope, Failure, Question, Task, TurnResult
 from pygent.session import Session
@@ -123,17 +124,17 @@ def open_session(app: App, where: Place, given: argparse.Namespace) -> Session:
     """The session that the flags ask for, with its tools.  Raises PygentError."""
     session = None
     if given.resume == "latest":
-        session = app.latest_session(where.folder)
+        session = app.sessions.latest(where.folder)
         if session is None:
             raise PygentError("notFound", "There is no session of this folder to resume.", "pygent sessions")
     elif given.resume:
-        session = app.session(given.resume)
+        session = app.sessions.get(given.resume)
     if session is None:
-        session = app.new_session(where.folder, persona=given.persona)
+        session = app.sessions.new(where.folder, persona=given.persona)
     elif given.persona:
         session.use_persona(given.persona)
     for name in given.omit_tool:
-        session.enable_tool(name, False)
+        session.tools.switch(name, False)
     return session
 
 
@@ -207,7 +208,7 @@ async def delegate(given: argparse.Namespace, environ: Mapping[str, str], consol
         person = Headless(console, json=given.json, asks=_person_there(given.text))
         where.app.attach(person)
         try:
-            task = await where.app.delegate(
+            task = await where.app.tasks.delegate(
                 DelegateRequest(
                     text,
                     where.folder,
@@ -228,9 +229,9 @@ async def delegate(given: argparse.Namespace, environ: Mapping[str, str], consol
 async def _wait(app: App, task: Task) -> Task:
     try:
         while task.status not in FINISHED:
-            (task,) = await app.wait_tasks([task.id], None)
+            (task,) = await app.tasks.wait([task.id], None)
     except asyncio.CancelledError:
-        return await app.cancel_task(task.id)
+        return await app.tasks.cancel(task.id)
     return task
 
 

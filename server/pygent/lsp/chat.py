@@ -58,11 +58,11 @@ async def chat(server: PygentServer, args: Chat) -> Any:
 
 
 def _new(server: PygentServer, **fields: Any) -> Session:
-    session = server.app.new_session(
+    session = server.app.sessions.new(
         server.folder(fields.pop("folder_uri", None)), persona=fields.pop("persona", server.persona), **fields
     )
-    for name in server.tools_off:
-        session.enable_tool(name, False)
+    for name in server.toolbox.off:
+        session.tools.switch(name, False)
     server.last_session = session.id
     return session
 
@@ -127,9 +127,9 @@ class Cancel(Arguments, frozen=True, kw_only=True):
 async def cancel(server: PygentServer, args: Cancel) -> Any:
     """End a turn or a task; returns when it has ended."""
     if args.task_id is not None:
-        task = await server.app.cancel_task(args.task_id)
+        task = await server.app.tasks.cancel(args.task_id)
         return {"cancelled": task.status == "cancelled"}
-    running = server.app.running()
+    running = server.app.sessions.running()
     if args.session_id is not None:
         running = [one for one in running if one.id == args.session_id]
     if args.turn_id is not None:
@@ -169,7 +169,7 @@ async def session_list(server: PygentServer, args: ListSessions) -> Any:
     if not 0 < args.limit <= 1000:
         raise InvalidArgument("limit", "a number from 1 to 1000")
     uri = server.folder(args.folder_uri).uri if args.folder_uri else None
-    page, cursor = server.app.sessions(
+    page, cursor = server.app.sessions.page(
         folder_uri=uri, search=args.search, limit=args.limit, cursor=args.cursor
     )
     return {"sessions": page} | ({"nextCursor": cursor} if cursor else {})
@@ -184,7 +184,7 @@ class OneSession(Arguments, frozen=True, kw_only=True):
 @command("pygent.session.get", "`{session, messages}`")
 async def session_get(server: PygentServer, args: OneSession) -> Any:
     """A session with its conversation."""
-    session = server.app.session(args.session_id)
+    session = server.app.sessions.get(args.session_id)
     return {"session": session.info, "messages": session.messages()}
 
 
@@ -199,7 +199,7 @@ class SessionEvents(Arguments, frozen=True, kw_only=True):
 @command("pygent.session.events", "`{events: [Envelope], seq}`; `seq` is the last stored one's")
 async def session_events(server: PygentServer, args: SessionEvents) -> Any:
     """Read events again."""
-    session = server.app.session(args.session_id)
+    session = server.app.sessions.get(args.session_id)
     return {"events": session.events(args.after, args.limit), "seq": session.last_seq}
 
 
@@ -213,13 +213,13 @@ class Rename(Arguments, frozen=True, kw_only=True):
 @command("pygent.session.rename", "`{session}`")
 async def session_rename(server: PygentServer, args: Rename) -> Any:
     """Give a session another title."""
-    return {"session": server.app.session(args.session_id).rename(args.title)}
+    return {"session": server.app.sessions.get(args.session_id).rename(args.title)}
 
 
 @command("pygent.session.delete", "`{deleted: bool}`")
 async def session_delete(server: PygentServer, args: OneSession) -> Any:
     """Forget a session."""
-    return {"deleted": server.app.delete_session(args.session_id)}
+    return {"deleted": server.app.sessions.delete(args.session_id)}
 
 
 class Export(Arguments, frozen=True, kw_only=True):
@@ -232,7 +232,7 @@ class Export(Arguments, frozen=True, kw_only=True):
 @command("pygent.session.export", "`{text}`")
 async def session_export(server: PygentServer, args: Export) -> Any:
     """The conversation as a document."""
-    return {"text": server.app.session(args.session_id).export(args.format)}
+    return {"text": server.app.sessions.get(args.session_id).export(args.format)}
 
 
 @command("pygent.approvals", "`{approvals: [Approval]}` that still wait")

@@ -118,7 +118,7 @@ class LspFront:
             await self._server.protocol.ask("window/workDoneProgress/create", {"token": turn_id}, 30)
         except Declined:
             return
-        if any(session.turn_id == turn_id for session in self._server.app.running()):
+        if any(session.turn_id == turn_id for session in self._server.app.sessions.running()):
             self._progress[turn_id] = turn_id
             self._report(turn_id, value)
 

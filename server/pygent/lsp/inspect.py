@@ -11,6 +11,7 @@ from pygent.lsp.commands import COMMANDS, Arguments, Command, Nothing, command
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
+    from pygent.tools.toolbox import Toolbox
 
 
 class OneFolder(Arguments, frozen=True, kw_only=True):
@@ -66,30 +67,16 @@ async def models(server: PygentServer, args: Nothing) -> Any:
     return {"models": [{"id": name} for name in listed], "active": folder.settings.model}
 
 
-def _tools(server: PygentServer, session_id: str | None) -> Any:
+def _toolbox(server: PygentServer, session_id: str | None) -> Toolbox:
+    """That of the session, or without one that of the sessions to come."""
     session = server.session(session_id)
-    if session is not None:
-        return {"tools": session.tools()}
-    from pygent.tools import ToolInfo, builtin_tools  # noqa: PLC0415 - not before it is needed
-
-    return {
-        "tools": [
-            ToolInfo(
-                name=tool.name,
-                description=tool.description,
-                parameters=tool.parameters,
-                enabled=tool.name not in server.tools_off,
-                source=tool.source,
-            )
-            for tool in builtin_tools().values()
-        ]
-    }
+    return server.toolbox if session is None else session.tools
 
 
 @command("pygent.tools", "`{tools: [{name, description, parameters, enabled, source}]}`")
 async def tools(server: PygentServer, args: OfSession) -> Any:
     """The tools, with their JSON Schemas."""
-    return _tools(server, args.session_id)
+    return {"tools": _toolbox(server, args.session_id).list()}
 
 
 @command("pygent.tool.enable", "`{tools}`", main="name")
@@ -105,17 +92,9 @@ async def tool_disable(server: PygentServer, args: Named) -> Any:
 
 
 def _switch(server: PygentServer, args: Named, enabled: bool) -> Any:
-    session = server.session(args.session_id)
-    if session is not None:
-        session.enable_tool(args.name, enabled)
-        return _tools(server, args.session_id)
-    from pygent.tools import builtin_tools  # noqa: PLC0415 - not before it is needed
-
-    if args.name not in builtin_tools():
-        known = ", ".join(builtin_tools())
-        raise PygentError("notFound", f"There is no tool {args.name!r}.", f"Known tools: {known}.")
-    (server.tools_off.discard if enabled else server.tools_off.add)(args.name)
-    return _tools(server, None)
+    toolbox = _toolbox(server, args.session_id)
+    toolbox.switch(args.name, enabled)
+    return {"tools": toolbox.list()}
 
 
 @command("pygent.config.show", "`{values: {key: {value, origin, location?, shadowed?}}, diagnostics}`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import tempfile
 import threading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pygent.app import App
     from pygent.folder import Folder
     from pygent.session import Session
+    from pygent.tools.toolbox import Toolbox
 
 log = logging.getLogger("pygent.lsp")
 SETTINGS_FILES = ("**/pygent.toml", "**/.env", "**/.pygent.toml")
@@ -73,7 +75,6 @@ class PygentServer(BaseServer):
         self.last_session: str | None = None
         self.asked: str | None = None
         self.persona: str | None = None
-        self.tools_off: set[str] = set()
         self._attached = False
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._published: set[str] = set()
@@ -95,6 +96,13 @@ class PygentServer(BaseServer):
             app.attach(self.front)
         return app
 
+    @functools.cached_property
+    def toolbox(self) -> Toolbox:
+        """The tools of sessions to come."""
+        from pygent.tools.toolbox import Toolbox  # noqa: PLC0415 - not before it is needed
+
+        return Toolbox(delegates=True)
+
     def disconnect(self) -> None:
         """Forget the client."""
         if self._attached:
@@ -110,7 +118,7 @@ class PygentServer(BaseServer):
         Raises PygentError.
         """
         path = self._path(uri)
-        folder = self.app.folder(path, editor=self.options.config, trusted=self._trusted(path))
+        folder = self.app.sessions.folder(path, editor=self.options.config, trusted=self._trusted(path))
         folder.workspace.documents = self.documents
         return folder
 
@@ -122,7 +130,7 @@ class PygentServer(BaseServer):
         """A session by its id, with the editor's buffers; None without an id.  Raises PygentError."""
         if session_id is None:
             return None
-        session = self.app.session(session_id)
+        session = self.app.sessions.get(session_id)
         session.folder.workspace.documents = self.documents
         return session
 
@@ -213,7 +221,7 @@ class PygentServer(BaseServer):
 
     def _on_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
         turn = self.front.turn_of(params.token)
-        for session in self.app.running():
+        for session in self.app.sessions.running():
             if session.turn_id == turn:
                 task = asyncio.ensure_future(session.cancel())
                 task.add_done_callback(lambda _: None)

@@ -28,7 +28,7 @@ class Delegate(Arguments, frozen=True, kw_only=True):
 @command("pygent.delegate", "`{task}`", main="prompt")
 async def delegate(server: PygentServer, args: Delegate) -> Any:
     """Queue a task in a workspace of its own."""
-    from pygent.app import DelegateRequest  # noqa: PLC0415 - not before it is needed
+    from pygent.delegation import DelegateRequest  # noqa: PLC0415 - not before it is needed
 
     session = server.session(args.session_id)
     request = DelegateRequest(
@@ -41,7 +41,7 @@ async def delegate(server: PygentServer, args: Delegate) -> Any:
         timeout=args.timeout,
         step_timeout=args.step_timeout,
     )
-    return {"task": await server.app.delegate(request)}
+    return {"task": await server.app.tasks.delegate(request)}
 
 
 class ListTasks(Arguments, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class ListTasks(Arguments, frozen=True, kw_only=True):
 @command("pygent.tasks", "`{tasks: [Task]}`, the latest first")
 async def tasks(server: PygentServer, args: ListTasks) -> Any:
     """List tasks, of every process."""
-    found = server.app.tasks(status=args.status, session_id=args.session_id, limit=args.limit)
+    found = server.app.tasks.recorded(status=args.status, session_id=args.session_id, limit=args.limit)
     return {"tasks": found}
 
 
@@ -68,7 +68,7 @@ class OneTask(Arguments, frozen=True, kw_only=True):
 @command("pygent.task.get", "`{task}`", main="taskId")
 async def task_get(server: PygentServer, args: OneTask) -> Any:
     """A task as it stands."""
-    return {"task": server.app.task(args.task_id)}
+    return {"task": server.app.tasks.get(args.task_id)}
 
 
 class TaskLog(Arguments, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class TaskLog(Arguments, frozen=True, kw_only=True):
 @command("pygent.task.log", "`{events: [Envelope], seq}`")
 async def task_log(server: PygentServer, args: TaskLog) -> Any:
     """What a task has done."""
-    store, session_id = server.app.store, server.app.task(args.task_id).session_id
+    store, session_id = server.app.store, server.app.tasks.get(args.task_id).session_id
     events = store.events(session_id, after=args.after, limit=args.limit)
     return {"events": events, "seq": store.last_seq(session_id)}
 
@@ -97,13 +97,13 @@ class Wait(Arguments, frozen=True, kw_only=True):
 @command("pygent.task.wait", "`{tasks}`, those still running at the timeout too")
 async def task_wait(server: PygentServer, args: Wait) -> Any:
     """Wait for the end of tasks."""
-    return {"tasks": await server.app.wait_tasks(args.task_ids, args.timeout)}
+    return {"tasks": await server.app.tasks.wait(args.task_ids, args.timeout)}
 
 
 @command("pygent.task.cancel", "`{task}`", main="taskId")
 async def task_cancel(server: PygentServer, args: OneTask) -> Any:
     """End a task, whichever process runs it."""
-    return {"task": await server.app.cancel_task(args.task_id)}
+    return {"task": await server.app.tasks.cancel(args.task_id)}
 
 
 class Collect(Arguments, frozen=True, kw_only=True):
@@ -117,4 +117,4 @@ class Collect(Arguments, frozen=True, kw_only=True):
 @command("pygent.task.collect", "`{collected: [path]}`")
 async def task_collect(server: PygentServer, args: Collect) -> Any:
     """Copy out of a task's workspace."""
-    return {"collected": server.app.collect(args.task_id, args.path, args.dest)}
+    return {"collected": server.app.tasks.collect(args.task_id, args.path, args.dest)}

@@ -88,11 +88,11 @@ async def _play(
         viewer = Viewer(console)
         app.attach(viewer)
         try:
-            folder = app.folder(project, trusted=True)
+            folder = app.sessions.folder(project, trusted=True)
             sandbox = await folder.sandbox(lambda text: console.say(text, "dim"))
             console.say(f"Isolation: {sandbox.kind}. Project: {project}\n", "bold")
             console.say(f"You: {PROMPT}\n", "bold")
-            session = app.new_session(folder)
+            session = app.sessions.new(folder)
             viewer.session_id = session.id
             result = await session.chat(PROMPT)
             viewer.end()

@@ -1,0 +1,104 @@
+"""The events of one session: cleaned, committed, folded into the transcript, and only then shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pygent.deltas import Deltas
+from pygent.events import (
+    EPHEMERAL,
+    NO_USAGE,
+    AnyEvent,
+    Client,
+    Envelope,
+    Failure,
+    TurnFinished,
+    TurnStarted,
+    now_ms,
+)
+from pygent.logs import log_event
+from pygent.redaction import Redactor
+from pygent.store import Store
+from pygent.transcript import Transcript
+
+
+class Journal:
+    """What happens in a session, in order.
+
+    `turn_id` is the running turn's, None between turns.  `clients` is the live list of those who are shown
+    the events; `watch` hears them too.  `redactor` gives the one of the settings in force.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        task_id: str | None,
+        *,
+        store: Store,
+        transcript: Transcript,
+        clients: Sequence[Client],
+        watch: Callable[[Envelope], None],
+        redactor: Callable[[], Redactor],
+    ) -> None:
+        self.turn_id: str | None = None
+        self.transcript = transcript
+        self._session_id = session_id
+        self._task_id = task_id
+        self._store = store
+        self._clients = clients
+        self._watch = watch
+        self._redactor = redactor
+        self._deltas = Deltas(self._show, redactor)
+        self._seq = 0
+
+    def emit(self, event: AnyEvent) -> None:
+        """Commit an event and only then show it; pieces of text are gathered for a moment instead."""
+        if isinstance(event, EPHEMERAL):
+            self._deltas.add(event)
+            return
+        self._deltas.flush()
+        event = self._redactor().record(event)
+        envelope = self._store.append(
+            self._session_id, self._seq + 1, event, turn_id=self.turn_id, task_id=self._task_id
+        )
+        self._seq = envelope.seq
+        self.transcript.apply(event)
+        log_event(envelope)
+        self._tell(envelope)
+
+    def announce(self, event: AnyEvent) -> None:
+        """Commit and show an event that belongs to no turn, such as a task's change."""
+        if self.turn_id is None:
+            self.catch_up()
+        self.emit(event)
+
+    def catch_up(self) -> None:
+        """Fold in what was stored since, by another process or before this one; end a turn that died."""
+        envelopes = self._store.events(self._session_id, after=self._seq)
+        for envelope in envelopes:
+            self.transcript.apply(envelope.event)
+        if envelopes:
+            self._seq = envelopes[-1].seq
+        turns = [envelope for envelope in envelopes if isinstance(envelope.event, TurnStarted | TurnFinished)]
+        if turns and isinstance(turns[-1].event, TurnStarted):
+            self.turn_id = turns[-1].turn_id
+            failure = Failure(code="interrupted", message="The program ended during this turn.")
+            self.emit(TurnFinished(status="failed", reply="", usage=NO_USAGE, error=failure))
+            self.turn_id = None
+
+    def _show(self, event: AnyEvent) -> None:
+        self._tell(
+            Envelope(
+                session_id=self._session_id,
+                seq=self._seq,
+                at=now_ms(),
+                event=event,
+                turn_id=self.turn_id,
+                task_id=self._task_id,
+            )
+        )
+
+    def _tell(self, envelope: Envelope) -> None:
+        for client in self._clients:
+            client.emit(envelope)
+        self._watch(envelope)

@@ -1,0 +1,194 @@
+"""The folders and live sessions of a process, found again by their ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pygent import history
+from pygent.approvals import Approvals
+from pygent.errors import PygentError
+from pygent.events import Client, Envelope, Notice, Persona, SessionInfo, new_id, now_ms
+from pygent.folder import Folder, Launch
+from pygent.logs import Logs
+from pygent.paths import path_of
+from pygent.session import Session
+from pygent.store import Store
+from pygent.tasks import Delegation, Limits, pick_persona
+
+
+class Sessions:
+    """What is open in this process.
+
+    `delegation` gives a session what its delegation tools may do; it is set by the tasks above this layer.
+    """
+
+    def __init__(
+        self, launch: Launch, store: Store, logs: Logs, approvals: Approvals, clients: Sequence[Client]
+    ) -> None:
+        self.launch = launch
+        self.delegation: Callable[[str, Folder], Delegation | None] = lambda *_: None
+        self._store = store
+        self._logs = logs
+        self._approvals = approvals
+        self._clients = clients
+        self._folders: dict[Path, Folder] = {}
+        self._live: dict[str, Session] = {}
+
+    async def close(self) -> None:
+        """Cancel every turn, end every sandbox and connection."""
+        await asyncio.gather(*(session.cancel() for session in self._live.values()))
+        await asyncio.gather(*(folder.close() for folder in self._folders.values()))
+
+    def folder(
+        self,
+        root: Path,
+        *,
+        editor: Mapping[str, object] | None = None,
+        trusted: bool | None = None,
+    ) -> Folder:
+        """A workspace folder, opened at the first call; later the same, with what the editor says anew.
+
+        Raises PygentError for a folder that can't be a workspace.
+        """
+        key = Path(root).resolve()
+        folder = self._folders.get(key)
+        if folder is None:
+            folder = self._folders[key] = Folder(key, self.launch, editor=editor, trusted=trusted)
+            self._log(folder)
+        elif editor is not None or trusted is not None:
+            folder.update(editor=editor, trusted=trusted)
+        return folder
+
+    def home(self, info: SessionInfo) -> Folder:
+        """The workspace folder that a session belongs to.  Raises as `folder`."""
+        return self.folder(path_of(info.folder_uri or "") or Path(info.workspace))
+
+    def _log(self, folder: Folder) -> None:
+        self._logs.hide(folder.settings.api_key)
+        if folder.settings.log_file is not None and (problem := self._logs.add(folder.settings.log_file)):
+            folder.problems.append(problem)
+
+    def new(
+        self,
+        folder: Folder,
+        *,
+        persona: str | None = None,
+        model: str | None = None,
+        title: str | None = None,
+    ) -> Session:
+        """Begin a conversation; it takes over the history file if there is one.
+
+        Raises PygentError `notFound` for an unknown persona.
+        """
+        main, *_ = folder.personas()
+        chosen = pick_persona(folder.personas(), persona, 0) if persona else main
+        session = self.open(new_info(folder, chosen or main, title or "", model=model), folder)
+        self._store.save_session(session.info)
+        self._take_over_history(session)
+        return session
+
+    def get(self, session_id: str) -> Session:
+        """A session, live or resumed from the store.  Raises PygentError `notFound`."""
+        session = self._live.get(session_id)
+        if session is None:
+            info = self._store.session(session_id)
+            folder = self.home(info)
+            if info.task_id is not None:
+                folder = Folder(Path(info.workspace), self.launch, parent=folder)
+            session = self.open(info, folder)
+            session.recover()
+        return session
+
+    def live(self, session_id: str) -> Session | None:
+        """A session if it is open in this process."""
+        return self._live.get(session_id)
+
+    def latest(self, folder: Folder) -> Session | None:
+        """The folder's last used conversation."""
+        page, _ = self._store.sessions(folder_uri=folder.uri, limit=1)
+        return self.get(page[0].id) if page else None
+
+    def page(self, **query: Any) -> tuple[list[SessionInfo], str | None]:
+        """A page of conversations as `Store.sessions` gives it; one whose process died shows as idle."""
+        page, cursor = self._store.sessions(**query)
+        return [
+            info
+            if info.status == "idle" or self._store.session_owned(info.id)
+            else msgspec.structs.replace(info, status="idle")
+            for info in page
+        ], cursor
+
+    def running(self) -> list[Session]:
+        """The sessions with a turn that runs, the latest last."""
+        running = [session for session in self._live.values() if session.turn_id is not None]
+        return sorted(running, key=lambda session: session.turn_id or "")
+
+    def delete(self, session_id: str) -> bool:
+        """Forget a session.  Raises PygentError `busy` while a turn runs in it."""
+        if self._store.session_owned(session_id):
+            raise PygentError("busy", "A turn is running in this session.", "Cancel it first.")
+        self._live.pop(session_id, None)
+        return self._store.delete_session(session_id)
+
+    def open(
+        self,
+        info: SessionInfo,
+        folder: Folder,
+        limits: Limits | None = None,
+        watch: Callable[[Envelope], None] = lambda _: None,
+    ) -> Session:
+        """Bring a recorded session to life; `watch` hears its events."""
+        session = self._live[info.id] = Session(
+            info,
+            store=self._store,
+            folder=folder,
+            clients=self._clients,
+            approvals=self._approvals,
+            delegation=None if info.task_id is not None else self.delegation(info.id, folder),
+            limits=limits,
+            watch=watch,
+        )
+        return session
+
+    def _take_over_history(self, session: Session) -> None:
+        settings = session.folder.settings
+        snapshot = None if settings.snapshot is None else settings.snapshot / "history.json"
+        path = settings.history_file or snapshot
+        if path is None:
+            return
+        try:
+            session.take_over_history(history.read(path))
+        except PygentError as error:
+            aside = history.set_aside(path) if path == settings.history_file else path
+            text = f"{error.message} It is kept as {aside}; the conversation starts anew."
+            session.announce(Notice(level="error", text=text, code="conflict"))
+
+
+def new_info(
+    folder: Folder,
+    persona: Persona,
+    title: str,
+    *,
+    model: str | None = None,
+    task_id: str | None = None,
+    place: Path | None = None,
+) -> SessionInfo:
+    """The record of a session to be."""
+    now = now_ms()
+    return SessionInfo(
+        id=new_id("ses"),
+        title=title,
+        created_at=now,
+        updated_at=now,
+        workspace=str(place or folder.workspace.root),
+        folder_uri=folder.uri,
+        persona=persona,
+        model=model,
+        task_id=task_id,
+        status="idle",
+    )
