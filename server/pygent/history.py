@@ -24,7 +24,7 @@ from pygent.events import (
     new_id,
     now_ms,
 )
-from pygent.paths import write_atomic
+from pygent.files import write_atomic
 
 
 def write(path: Path, messages: Sequence[bytes]) -> None:

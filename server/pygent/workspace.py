@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pygent import files
 from pygent.errors import PygentError, ToolError
 from pygent.events import ChangeKind
-from pygent.paths import write_atomic
 
 MAX_TEXT = 10 * 1024 * 1024
 """Bytes of a text file that a tool reads at the most."""
@@ -103,17 +103,24 @@ class Workspace:
     def read_bytes(self, path: Path, limit: int = MAX_TEXT) -> bytes:
         """The bytes of a file on disk.  Raises ToolError if it is missing, a folder or too large."""
         name = self.relative(path)
-        if path.is_dir():
-            raise ToolError(f"{name} is a folder.")
         try:
-            size = path.stat().st_size
-            if size > limit:
-                raise ToolError(f"{name} has {size} bytes, more than the {limit} that can be read.")
-            return path.read_bytes()
+            data = files.read(path, self.root, limit)
         except FileNotFoundError:
             raise ToolError(f"There is no file {name}.") from None
+        except IsADirectoryError:
+            raise ToolError(f"{name} is a folder.") from None
         except OSError as error:
             raise ToolError(f"{name} can't be read: {error.strerror}.") from error
+        if len(data) > limit:
+            raise ToolError(f"{name} has more than the {limit} bytes that can be read.")
+        return data
+
+    def entries(self, path: Path) -> list[str]:
+        """The names in a folder, those of folders with a slash.  Raises ToolError."""
+        try:
+            return files.entries(path, self.root)
+        except OSError as error:
+            raise ToolError(f"{self.relative(path)} can't be listed: {error.strerror}.") from error
 
     async def write(self, path: Path, before: Text | None, after: str, label: str) -> ChangeKind:
         """Put a new text into a file or its open document, and say what that was.
@@ -132,8 +139,7 @@ class Workspace:
             return kind
         form = before or Text("")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, form.encode(after))
+            files.write_atomic(path, form.encode(after), root=self.root)
         except OSError as error:
             raise ToolError(f"{self.relative(path)} can't be written: {error.strerror}.") from error
         return kind

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from pygent.paths import write_atomic
+from pygent.files import write_atomic
 
 _decoder = msgspec.json.Decoder(dict[str, dict[str, str]])
 

@@ -148,7 +148,7 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
 
 
 def _listing(workspace: Workspace, folder: Path) -> str:
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    names = workspace.entries(folder)
     more = f"\n[{len(names) - MAX_LINES} more]" if len(names) > MAX_LINES else ""
     return (printable("\n".join(names[:MAX_LINES])) or f"{workspace.relative(folder)} is empty.") + more
 
