@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,6 +38,9 @@ from pygent.sessions import Sessions, new_info
 from pygent.store import Store
 from pygent.tasks import Limits, TaskQueue, pick_persona
 from pygent.workspace import Workspace
+
+PACE = 0.2
+"""Seconds between two records of a running task's progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,33 +181,13 @@ class Tasks:
         info = self._store.session(task.session_id)
         parent = self._sessions.home(info)
         folder = Folder(Path(task.workspace), self._sessions.launch, parent=parent)
-        session = self._sessions.open(info, folder, limits, lambda envelope: self._follow(task.id, envelope))
+        progress = _Progress(task, self._queue)
+        session = self._sessions.open(info, folder, limits, progress.follow)
         try:
             return await session.chat(task.prompt)
         finally:
+            progress.save()
             await folder.close()
-
-    def _follow(self, task_id: str, envelope: Envelope) -> None:
-        """Keep a running task's record at what its session announces."""
-        match envelope.event:
-            case Message(role="assistant"):
-                self._queue.update(task_id, steps=self._store.task(task_id).steps + 1)
-            case UsageReported() as usage:
-                self._queue.update(
-                    task_id, usage=msgspec.convert(usage, type(NO_USAGE), from_attributes=True)
-                )
-            case ChangeMade(uri=uri):
-                task = self._store.task(task_id)
-                path = path_of(uri)
-                name = "" if path is None else path.relative_to(Path(task.workspace).resolve()).as_posix()
-                if name not in task.changed_files:
-                    self._queue.update(task_id, changed_files=[*task.changed_files, name])
-            case ApprovalRequested(approval=approval):
-                self._queue.update(task_id, status="waiting", waiting_for=approval.title)
-            case ApprovalResolved():
-                self._queue.update(task_id, status="running", waiting_for=None)
-            case _:
-                pass
 
     def _announce(self, task: Task) -> None:
         """Tell of a task in the session that delegated it, or else in its own."""
@@ -217,6 +201,53 @@ class Tasks:
         )
         for client in self._clients:
             client.emit(envelope)
+
+
+class _Progress:
+    """What a task's session announces, gathered into the task's record: at once where a person is waited
+    for, a few times a second otherwise."""
+
+    def __init__(self, task: Task, queue: TaskQueue) -> None:
+        self._task_id = task.id
+        self._root = Path(task.workspace).resolve()
+        self._queue = queue
+        self._steps = task.steps
+        self._changed = list(task.changed_files)
+        self._usage = task.usage
+        self._saved = 0.0
+
+    def follow(self, envelope: Envelope) -> None:
+        """Take in an event of the session."""
+        match envelope.event:
+            case Message(role="assistant"):
+                self._steps += 1
+            case UsageReported() as usage:
+                self._usage = msgspec.convert(usage, type(NO_USAGE), from_attributes=True)
+            case ChangeMade(uri=uri):
+                self._change(uri)
+            case ApprovalRequested(approval=approval):
+                self.save(status="waiting", waiting_for=approval.title)
+                return
+            case ApprovalResolved():
+                self.save(status="running", waiting_for=None)
+                return
+            case _:
+                return
+        if time.monotonic() - self._saved >= PACE:
+            self.save()
+
+    def save(self, **changes: Any) -> None:
+        """Commit the record as it stands."""
+        self._saved = time.monotonic()
+        self._queue.update(
+            self._task_id, steps=self._steps, usage=self._usage, changed_files=[*self._changed], **changes
+        )
+
+    def _change(self, uri: str) -> None:
+        path = path_of(uri)
+        name = "" if path is None else path.relative_to(self._root).as_posix()
+        if name not in self._changed:
+            self._changed.append(name)
 
 
 class SessionDelegation:
