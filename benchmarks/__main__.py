@@ -18,6 +18,7 @@ from pygent.replay import ReplayServer, Reply, Script, ScriptedCall
 from pygent.sandbox import Sandbox
 from pygent.sandbox.choose import open_sandbox
 from pygent.sandbox.local import LocalSandbox
+from pygent.sandbox.profile import Profile
 
 Samples = dict[str, list[float]]
 IMAGE = "pygent-test/python:slim"
@@ -161,7 +162,7 @@ class Bench:
         import os
 
         place, state, env = self.place(), self.root / "state", dict(os.environ)
-        yield LocalSandbox(place, requested="0", reason="benchmark", environ=env, state=state)
+        yield LocalSandbox(Profile(place, state, env, requested="0"))
         for wanted in ("0", "1"):
             try:
                 sandbox = await open_sandbox(

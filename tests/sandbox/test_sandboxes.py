@@ -19,6 +19,7 @@ from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Sandbox
 from pygent.sandbox.choose import open_sandbox
 from pygent.sandbox.local import LocalSandbox
+from pygent.sandbox.profile import Profile
 
 SECRET = "sk-very-secret-123"
 
@@ -26,7 +27,7 @@ SECRET = "sk-very-secret-123"
 async def make(kind: str, workspace: Path, state: Path, **environ: str) -> Sandbox:
     environ = {**os.environ, "OPENAI_API_KEY": SECRET, "SOME_TOKEN": SECRET, **environ}
     if kind == "local":
-        return LocalSandbox(workspace, requested="0", reason="test", environ=environ, state=state)
+        return LocalSandbox(Profile(workspace, state, environ, requested="0", reason="test"))
     settings = Settings(use_docker="1" if kind == "docker" else "0", image=TEST_IMAGE)
     return await open_sandbox(settings, workspace, environ=environ, report=lambda _: None, state=state)
 

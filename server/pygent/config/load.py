@@ -182,18 +182,20 @@ def _allowed(value: Value, own: Any, folder: Path, key: Value | None) -> Value |
             return value if own is None or said <= own else None
         case "on":
             return value if said or not own else None
-        case "more":
+        case "more" if TABLE[value.key].kind != "paths" or _inside(said, folder):
             return replace(value, value=(*own, *(item for item in said if item not in own)))
         case "inside":
-            paths = said if isinstance(said, tuple) else (said,)
-            real = folder.resolve()
-            inside = all(real == path.resolve() or real in path.resolve().parents for path in paths)
-            return value if inside else None
+            return value if _inside(said if isinstance(said, tuple) else (said,), folder) else None
         case "withKey":
             same = key is not None and key.origin.file is value.origin.file and key.origin.file is not None
             return value if same or said == own else None
         case _:
             return value if said == own else None
+
+
+def _inside(paths: Sequence[Path], folder: Path) -> bool:
+    real = folder.resolve()
+    return all(real == path.resolve() or real in path.resolve().parents for path in paths)
 
 
 def _withheld(value: Value) -> Diagnostic:

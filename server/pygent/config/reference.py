@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pygent.config.settings import TABLE, Setting, Taken
+from pygent.config.values import size_text
 
 _TAKEN: dict[Taken, str] = {
     "yes": "yes",
@@ -33,10 +34,13 @@ def _row(setting: Setting) -> str:
     variable = "" if setting.variable is None else f"`{setting.variable}`"
     key = "none: an error there" if setting.secret else f"`{setting.key}`"
     taken = _TAKEN[setting.untrusted]
-    return f"| {variable} | {key} | {setting.meaning} | {_default(setting.default)} | {taken} |"
+    return f"| {variable} | {key} | {setting.meaning} | {_default(setting)} | {taken} |"
 
 
-def _default(value: Any) -> str:
+def _default(setting: Setting) -> str:
+    value: Any = setting.default
+    if setting.kind == "size":
+        value = size_text(value)
     if value in (None, ()):
         return "none"
     return f"`{value}`" if isinstance(value, str) else f"`{msgspec.json.encode(value).decode()}`"

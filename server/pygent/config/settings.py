@@ -10,10 +10,25 @@ import msgspec
 
 from pygent.events import Persona
 
-Kind = Literal["text", "url", "whole", "seconds", "switch", "docker", "path", "paths", "texts", "personas"]
+Kind = Literal[
+    "text",
+    "url",
+    "whole",
+    "number",
+    "seconds",
+    "size",
+    "switch",
+    "docker",
+    "path",
+    "paths",
+    "texts",
+    "commands",
+    "personas",
+]
 Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
 """What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
-list, only name paths inside the folder, set it for a key of the same file, or nothing."""
+list (of paths: those inside the folder), only name paths inside the folder, set it for a key of the same
+file, or nothing."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +44,17 @@ class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[sandbox]`: what commands may reach."""
+    """`[sandbox]`: what commands may reach and use; sizes in bytes."""
 
     network: bool = False
+    memory: int = 2 << 30
+    cpus: float = 2.0
+    pids: int = 512
+    file_size: int = 4 << 30
+    read_only_paths: tuple[Path, ...] = ()
+    writable_paths: tuple[Path, ...] = ()
+    env: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +175,32 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "seconds after which an approval nobody answered is declined",
     ),
     ("sandbox.network", None, "switch", "never", "whether commands in the sandbox reach the network"),
+    ("sandbox.memory", None, "size", "lower", "memory of all processes of the sandbox, such as `2g`"),
+    ("sandbox.cpus", None, "number", "lower", "processors that commands may use (Docker)"),
+    ("sandbox.pids", None, "whole", "lower", "processes that may run at once (Docker, bubblewrap)"),
+    ("sandbox.file_size", None, "size", "lower", "size of a single file that a command writes"),
+    (
+        "sandbox.read_only_paths",
+        None,
+        "paths",
+        "more",
+        "what commands may read and not change, inside the workspace or outside",
+    ),
+    (
+        "sandbox.writable_paths",
+        None,
+        "paths",
+        "never",
+        "what commands may change outside the workspace, or inside although it is protected, such as `.git`",
+    ),
+    (
+        "sandbox.env",
+        None,
+        "texts",
+        "never",
+        "variables passed to commands, by name or pattern; a pattern never takes a secret",
+    ),
+    ("sandbox.setup", None, "commands", "never", "commands run once in a new sandbox"),
 )
 
 TABLE: dict[str, Setting] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,20 @@ EXPECTED: dict[Kind, str] = {
     "text": "a text",
     "url": "an address that begins with http:// or https://",
     "whole": "a whole number of at least 1",
+    "number": "a number above 0",
     "seconds": "a number of seconds above 0",
+    "size": 'a size of at least 1 MiB, such as "512m" or "2g"',
     "switch": "true or false (or 1 or 0)",
     "docker": '"0", "1" or "auto"',
     "path": "a path",
     "paths": "a list of paths",
     "texts": "a list of texts",
+    "commands": "a list of shell commands",
     "personas": "a list of names, or of tables with name and description",
 }
 """What each kind takes, in words for an error."""
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)(?:i?b)?")
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
 _SWITCHES["off"] = False
 
@@ -46,10 +51,13 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         "text": _text,
         "url": _url,
         "whole": _whole,
-        "seconds": _seconds,
+        "number": _positive,
+        "seconds": _positive,
+        "size": _size,
         "switch": _switch,
         "docker": _docker,
         "texts": _texts,
+        "commands": lambda given: _texts([given] if isinstance(given, str) else given),
         "personas": _personas,
     }
     return readers[kind](raw)
@@ -87,13 +95,31 @@ def _whole(raw: object) -> int:
     return number
 
 
-def _seconds(raw: object) -> float:
+def _positive(raw: object) -> float:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise ValueError
     number = float(raw)
     if not 0 < number < float("inf"):
         raise ValueError
     return number
+
+
+def _size(raw: object) -> int:
+    found = _SIZE.fullmatch(str(raw).strip().lower())
+    if isinstance(raw, bool) or found is None:
+        raise ValueError
+    size = int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+    if size < 1 << 20:
+        raise ValueError
+    return size
+
+
+def size_text(size: int) -> str:
+    """A size in words that can be written as a setting, too."""
+    number, unit = float(size), 0
+    while number >= 1024 and unit < 4:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.4g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 
 
 def _switch(raw: object) -> bool:

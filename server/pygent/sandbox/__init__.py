@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from pygent.events import Isolation, Wire
@@ -69,11 +70,13 @@ class Sandbox(Protocol):
         timeout: float | None = None,
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
+        outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command to its end.
 
         `timeout` in seconds kills the whole process tree; cancelling the calling task does the same and
-        lets CancelledError through.  `on_output` gets cleaned text as it is produced.
+        lets CancelledError through.  `on_output` gets cleaned text as it is produced.  `outputs` is where an
+        output too long for the model is kept whole.
         Raises SandboxUnavailable when the sandbox itself fails.
         """
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,13 @@ from pathlib import Path
 
 from pygent.errors import SandboxUnavailable
 from pygent.events import Isolation
-from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.environment import environment
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
+from pygent.sandbox.profile import Profile
+from pygent.sandbox.shell import limited, set_up
 
 ETC = (
     "ca-certificates.conf",
@@ -55,21 +56,6 @@ TOOLCHAINS = (
 )
 """Tools in the home folder that commands may use, read-only; the rest of it is not there."""
 
-PROTECTED = (
-    ".git",
-    ".gitmodules",
-    ".vscode",
-    ".idea",
-    ".pygent",
-    ".pygent.toml",
-    "pygent.toml",
-    ".mcp.json",
-    ".envrc",
-    ".husky",
-    ".pre-commit-config.yaml",
-)
-"""What commands may read and not change: writing it would run code, or loosen settings, outside."""
-
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
@@ -78,61 +64,26 @@ ISOLATION = (
 
 PREFIX = "pygent-sandbox-"
 
-HIDDEN = (".env", ".env.local", ".env.production", ".env.development", ".netrc", ".npmrc", ".pypirc")
-"""Files of the workspace that commands see empty: they hold secrets."""
-
-
-def protected(root: Path) -> tuple[list[Path], list[Path]]:
-    """The entries of a workspace that commands must not change, and the files they must not read.
-
-    Only what exists: a mount on a missing path would leave an empty file in the person's folder.
-    """
-    modes = {name: _mode(f"{root}/{name}") for name in (*PROTECTED, *HIDDEN)}
-    kept = [root / name for name in PROTECTED if stat.S_ISREG(modes[name]) or stat.S_ISDIR(modes[name])]
-    return kept, [root / name for name in HIDDEN if stat.S_ISREG(modes[name])]
-
-
-def _mode(path: str) -> int:
-    """The mode of an entry itself; 0 where there is none."""
-    try:
-        return os.lstat(path).st_mode
-    except OSError:
-        return 0
-
 
 class BubblewrapSandbox:
     """Runs each command in namespaces of its own.  Raises SandboxUnavailable where that does not work."""
 
     kind: Isolation = "bubblewrap"
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        requested: str,
-        reason: str,
-        environ: Mapping[str, str],
-        state: Path,
-        network: bool,
-        secret: str | None = None,
-    ) -> None:
+    def __init__(self, profile: Profile, report: Report) -> None:
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
         if program is None:
             raise SandboxUnavailable("bubblewrap is not installed.", "Install the package bubblewrap.")
-        self.workdir = str(root)
-        self._root = root
-        self._requested = requested
-        self._reason = reason
-        self._network = network
-        self._outputs = state / "outputs"
-        self._secret = secret
-        self._home = Path(environ.get("HOME", "/nonexistent"))
+        self.workdir = str(profile.root)
+        self._profile = profile
+        self._report = report
+        self._home = Path(profile.environ.get("HOME", "/nonexistent"))
+        self._env = environment(profile, "bubblewrap")
+        self._env |= {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
+        self._owner = owner_of(profile.root)
+        self._program = program
         _remove_abandoned()
         self._place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-        env = environment(environ, "bubblewrap", network=network)
-        self._env = {**env, "HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
-        self._owner = owner_of(root)
-        self._program = program
         self._etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
         self._make_place()
         self._fixed = self._frame()
@@ -140,12 +91,12 @@ class BubblewrapSandbox:
     def status(self) -> SandboxStatus:
         """The facts for people."""
         return SandboxStatus(
-            requested=self._requested,
+            requested=self._profile.requested,
             effective="bubblewrap",
-            reason=self._reason,
-            network=self._network,
+            reason=self._profile.reason,
+            network=self._profile.limits.network,
             workspace=self.workdir,
-            limits={},
+            limits=self._profile.describe("memory", "processes", "fileSize"),
         )
 
     async def start(self) -> None:
@@ -158,6 +109,11 @@ class BubblewrapSandbox:
                 f"bubblewrap does not work here: {first or 'no answer'}.",
                 "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor).",
             )
+        try:
+            await set_up(self._profile, lambda command, limit: self.run(command, timeout=limit), self._report)
+        except BaseException:
+            await self.close()
+            raise
 
     async def run(
         self,
@@ -166,15 +122,18 @@ class BubblewrapSandbox:
         timeout: float | None = None,
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
+        outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         inside = {**self._env, **(env or {})}
-        argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", command]
+        line = limited(command, self._profile, processes=True)
+        argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
         # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
         # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
-        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True)
+        memory = self._profile.limits.memory
+        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, memory=memory)
         mark = secrets.token_hex(8)
-        output = Output(self._outputs, mark, on_output, self._secret)
+        output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
         return await run_process(spawn, output=output, mark=mark, timeout=timeout)
 
     async def close(self) -> None:
@@ -197,7 +156,7 @@ class BubblewrapSandbox:
         (etc / "group").write_text("root:x:0:\nagent:x:1000:\n")
         (etc / "hosts").write_text("127.0.0.1 localhost pygent\n::1 localhost\n")
         (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-        if self._network:
+        if self._profile.limits.network:
             with contextlib.suppress(OSError):
                 shutil.copy("/etc/resolv.conf", etc / "resolv.conf")
         if self._owner is not None:
@@ -207,20 +166,23 @@ class BubblewrapSandbox:
     def _frame(self) -> list[str]:
         """The arguments that stay the same from command to command."""
         place, root = str(self._place), self.workdir
-        frame = [*ISOLATION, *([] if self._network else ["--unshare-net"]), *_system()]
+        frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in self._etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
         frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
-        for tool in self._tools():
-            frame += ["--ro-bind", str(tool), str(tool)]
+        read, write = self._profile.outside()
+        for path in [*self._tools(), *read]:
+            frame += ["--ro-bind", str(path), str(path)]
+        for path in write:
+            frame += ["--bind", str(path), str(path)]
         return [*frame, "--bind", root, root, "--symlink", root, "/workspace"]
 
     def _arguments(self) -> Iterator[str]:
         yield from self._fixed
-        kept, hidden = protected(self._root)
+        kept, hidden = self._profile.guarded()
         for path in kept:
             yield from ("--ro-bind", str(path), str(path))
         for path in hidden:
@@ -235,9 +197,9 @@ class BubblewrapSandbox:
         found: list[Path] = []
         for path in wanted:
             known = any(
-                other == path or other in path.parents for other in [Path("/usr"), self._root, *found]
+                other == path or other in path.parents for other in [Path("/usr"), self._profile.root, *found]
             )
-            if path.is_dir() and not known and path not in self._root.parents:
+            if path.is_dir() and not known and path not in self._profile.root.parents:
                 found.append(path)
         return found
 

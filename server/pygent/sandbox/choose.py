@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Report, Sandbox
 from pygent.sandbox.bubblewrap import BubblewrapSandbox
-from pygent.sandbox.docker import DockerSandbox, connect
+from pygent.sandbox.docker import DockerSandbox
+from pygent.sandbox.engine import connect
 from pygent.sandbox.local import LocalSandbox
+from pygent.sandbox.profile import Profile
 
 PROBE = 2
 """Seconds in which an engine must answer to be chosen by `auto`."""
@@ -26,21 +29,11 @@ async def open_sandbox(
     tries Docker first.  `report` hears of each step down and of waiting, in whole sentences.
     Raises SandboxUnavailable.
     """
-    wanted = settings.use_docker
+    profile = Profile.of(settings, root, state, environ)
+    wanted = profile.requested
     if wanted == "0":
-        why = "Docker is switched off"
-        return await _without_docker(settings, root, environ=environ, state=state, report=report, why=why)
-    docker = DockerSandbox(
-        root,
-        requested=wanted,
-        reason=None if wanted == "1" else "Docker is available.",
-        image=settings.image,
-        network=settings.sandbox.network,
-        state=state,
-        environ=environ,
-        report=report,
-        secret=settings.api_key,
-    )
+        return await _without_docker(profile, "Docker is switched off", report)
+    docker = DockerSandbox(replace(profile, reason=None if wanted == "1" else "Docker is available."), report)
     try:
         if wanted == "auto":
             await asyncio.to_thread(connect, environ, PROBE)
@@ -51,36 +44,18 @@ async def open_sandbox(
                 f"PYGENT_USE_DOCKER=1, but {_lower(error.message)}",
                 " ".join([error.fix or "", "PYGENT_USE_DOCKER=auto takes the next best sandbox."]).strip(),
             ) from error
-        why = error.message.rstrip(".")
-        return await _without_docker(settings, root, environ=environ, state=state, report=report, why=why)
+        return await _without_docker(profile, error.message.rstrip("."), report)
     return docker
 
 
-async def _without_docker(
-    settings: Settings, root: Path, *, environ: Mapping[str, str], state: Path, report: Report, why: str
-) -> Sandbox:
+async def _without_docker(profile: Profile, why: str, report: Report) -> Sandbox:
     try:
-        sandbox = BubblewrapSandbox(
-            root,
-            requested=settings.use_docker,
-            reason=f"{why}.",
-            environ=environ,
-            state=state,
-            network=settings.sandbox.network,
-            secret=settings.api_key,
-        )
+        sandbox = BubblewrapSandbox(replace(profile, reason=f"{why}."), report)
         await sandbox.start()
     except SandboxUnavailable as error:
         reason = f"{why}; {_lower(error.message)}"
         report(f"NO SANDBOX: commands run directly on this machine. {reason}")
-        return LocalSandbox(
-            root,
-            requested=settings.use_docker,
-            reason=reason,
-            environ=environ,
-            state=state,
-            secret=settings.api_key,
-        )
+        return LocalSandbox(replace(profile, reason=reason))
     report(f"Commands run in a bubblewrap sandbox. {why}.")
     return sandbox
 

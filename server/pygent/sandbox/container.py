@@ -6,16 +6,18 @@ import hashlib
 import os
 import platform
 import sys
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pygent.sandbox.bubblewrap import protected
+from pygent.files import write_atomic
+from pygent.sandbox.profile import Profile
 
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
-LIMITS = {"memory": "2 GiB", "processes": "512", "cpus": str(min(2, os.cpu_count() or 1))}
+HOME = "/home/agent"
+WAIT = ["/bin/sh", "-c", "exec cat >/dev/null"]
+"""The first process of a container without Python: it ends with its input."""
 
 
 def process_identity(pid: int) -> str | None:
@@ -50,9 +52,7 @@ def owner_ids(root: Path, rootless: bool) -> tuple[int, int]:
     return (0, 0) if rootless else (status.st_uid, status.st_gid)
 
 
-def arguments(
-    image: str, root: Path, *, rootless: bool, network: bool, env: dict[str, str]
-) -> dict[str, Any]:
+def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
     """The arguments of `containers.create`.
 
     No capabilities, no new privileges, read-only root, no network; `Mount` objects because a `:` in a path
@@ -60,13 +60,10 @@ def arguments(
     """
     from docker.types import LogConfig, Mount, Ulimit  # noqa: PLC0415 - heavy
 
-    uid, gid = owner_ids(root, rootless)
-    kept, hidden = protected(root)
-    mounts = [Mount("/workspace", str(root), type="bind")]
-    mounts += [Mount(f"/workspace/{path.name}", str(path), type="bind", read_only=True) for path in kept]
-    mounts += [Mount(f"/workspace/{path.name}", "/dev/null", type="bind", read_only=True) for path in hidden]
+    limits = profile.limits
+    uid, gid = owner_ids(profile.root, rootless)
     return {
-        "image": image,
+        "image": profile.image,
         "command": ["python3", "-I", "-S", "-c", supervisor_source()],
         "entrypoint": [],
         "stdin_open": True,
@@ -77,8 +74,11 @@ def arguments(
         "working_dir": "/workspace",
         "user": f"{uid}:{gid}",
         "hostname": "pygent",
-        "mounts": mounts,
-        **({} if network else {"network_mode": "none"}),
+        "mounts": [
+            Mount(target, source, type="bind", read_only=fixed)
+            for source, target, fixed in _mounts(profile, uid, gid)
+        ],
+        **({} if limits.network else {"network_mode": "none"}),
         "ipc_mode": "private",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
@@ -87,29 +87,49 @@ def arguments(
             "/tmp": "rw,nosuid,nodev,exec,size=1g,mode=1777",
             "/var/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,mode=755",
+            HOME: f"rw,nosuid,nodev,exec,size=1g,mode=700,uid={uid},gid={gid}",
         },
-        "mem_limit": "2g",
-        "memswap_limit": "2g",
-        "pids_limit": 512,
-        "nano_cpus": min(2, os.cpu_count() or 1) * 1_000_000_000,
+        "mem_limit": limits.memory,
+        "memswap_limit": limits.memory,
+        "pids_limit": limits.pids,
+        "nano_cpus": int(min(limits.cpus, os.cpu_count() or 1) * 1_000_000_000),
         "shm_size": "256m",
-        "ulimits": [Ulimit(name="nofile", soft=4096, hard=4096), Ulimit(name="core", soft=0, hard=0)],
+        "ulimits": [
+            Ulimit(name="nofile", soft=4096, hard=4096),
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=limits.file_size, hard=limits.file_size),
+        ],
         "log_config": LogConfig(type="none"),
         "environment": env,
         "labels": {
             LABEL: "1",
             OWNER: process_identity(os.getpid()) or "",
-            "dev.pygent.workspace": hashlib.sha256(os.fsencode(root)).hexdigest(),
+            "dev.pygent.workspace": hashlib.sha256(os.fsencode(profile.root)).hexdigest(),
         },
     }
 
 
-def passwd_file(uid: int, gid: int) -> Path:
+def _mounts(profile: Profile, uid: int, gid: int) -> list[tuple[str, str, bool]]:
+    """What is mounted: source, target, and whether it is read-only."""
+    kept, hidden = profile.guarded()
+    read, write = profile.outside()
+    inside = [(path, "/workspace/" + path.relative_to(profile.root).as_posix()) for path in kept]
+    return [
+        (str(profile.root), "/workspace", False),
+        *((str(path), str(path), True) for path in read),
+        *((str(path), str(path), False) for path in write),
+        *((str(path), target, True) for path, target in inside),
+        *(("/dev/null", f"/workspace/{path.name}", True) for path in hidden),
+        (str(_passwd(profile.state, uid, gid)), "/etc/passwd", True),
+    ]
+
+
+def _passwd(state: Path, uid: int, gid: int) -> Path:
     """A file for `/etc/passwd`, so that the workspace's owner has a name and a home inside."""
-    descriptor, name = tempfile.mkstemp(prefix="pygent-passwd-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(
-            f"root:x:0:0:root:/tmp:/bin/sh\n{'' if uid == 0 else f'agent:x:{uid}:{gid}::/tmp:/bin/sh'}\n"
-        )
-    Path(name).chmod(0o644)
-    return Path(name)
+    path = state / f"passwd-{uid}-{gid}"
+    if not path.exists():
+        agent = "" if uid == 0 else f"agent:x:{uid}:{gid}::{HOME}:/bin/sh\n"
+        root = HOME if uid == 0 else "/root"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, f"root:x:0:0:root:{root}:/bin/sh\n{agent}".encode(), mode=0o644)
+    return path

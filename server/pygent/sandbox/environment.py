@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pygent.events import Isolation
+from pygent.sandbox.profile import Profile
 
 KEPT = ("PATH", "LANG", "LANGUAGE", "TZ")
 
@@ -41,15 +40,18 @@ OFFLINE = {
 """Without a network `pip` takes eight seconds and `npm` a minute to give up, unless they are told."""
 
 
-def environment(environ: Mapping[str, str], kind: Isolation, *, network: bool) -> dict[str, str]:
+def environment(profile: Profile, kind: Isolation) -> dict[str, str]:
     """What a command sees, but for HOME and the like, which depend on the sandbox.
 
-    Of the server's own environment only PATH and the locale are taken over, and in Docker not even those.
+    Of the server's own environment only PATH and the locale are taken over, and in Docker not even those;
+    `sandbox.env` may name more.
     """
-    own = {} if kind == "docker" else {name: environ[name] for name in KEPT if environ.get(name)}
+    own: dict[str, str] = {}
     if kind != "docker":
-        own |= {name: value for name, value in environ.items() if name.startswith("LC_")}
+        own = {name: value for name in KEPT if (value := profile.environ.get(name))}
+        own |= {name: value for name, value in profile.environ.items() if name.startswith("LC_")}
     own.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     own.setdefault("LANG", "C.UTF-8")
-    offline = {} if network or kind == "local" else OFFLINE
-    return {**own, **QUIET, **offline, "SHELL": "/bin/bash", "PYGENT_SANDBOX": kind}
+    offline = {} if profile.limits.network or kind == "local" else OFFLINE
+    shell = {"SHELL": "/bin/bash", "PYGENT_SANDBOX": kind}
+    return {**own, **QUIET, **offline, **shell, **profile.variables()}

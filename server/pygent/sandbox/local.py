@@ -12,6 +12,8 @@ from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
 from pygent.sandbox.environment import environment
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
+from pygent.sandbox.profile import Profile
+from pygent.sandbox.shell import limited
 
 
 def owner_of(root: Path) -> tuple[int, int] | None:
@@ -21,29 +23,18 @@ def owner_of(root: Path) -> tuple[int, int] | None:
 
 
 class LocalSandbox:
-    """Runs commands as the person; `reason` says why nothing better is used."""
+    """Runs commands as the person; the profile's `reason` says why nothing better is used."""
 
     kind: Isolation = "local"
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        requested: str,
-        reason: str,
-        environ: Mapping[str, str],
-        state: Path,
-        secret: str | None = None,
-    ) -> None:
-        self.workdir = str(root)
-        self._root = root
-        self._requested = requested
-        self._reason = reason
-        self._outputs = state / "outputs"
-        self._secret = secret
-        self._env = environment(environ, "local", network=True)
+    def __init__(self, profile: Profile) -> None:
+        self.workdir = str(profile.root)
+        self._profile = profile
+        self._env = environment(profile, "local")
         self._env |= {
-            name: environ[name] for name in ("HOME", "USER", "LOGNAME", "TMPDIR") if name in environ
+            name: value
+            for name in ("HOME", "USER", "LOGNAME", "TMPDIR")
+            if (value := profile.environ.get(name))
         }
         self._shell = next(
             (shell for shell in ("/bin/bash", "/usr/bin/bash") if Path(shell).exists()), "/bin/sh"
@@ -52,12 +43,12 @@ class LocalSandbox:
     def status(self) -> SandboxStatus:
         """The facts for people."""
         return SandboxStatus(
-            requested=self._requested,
+            requested=self._profile.requested,
             effective="local",
-            reason=self._reason,
+            reason=self._profile.reason,
             network=True,
             workspace=self.workdir,
-            limits={},
+            limits=self._profile.describe("memory", "fileSize"),
         )
 
     async def start(self) -> None:
@@ -70,13 +61,20 @@ class LocalSandbox:
         timeout: float | None = None,
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
+        outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
+        root = self._profile.root
+        line = limited(command, self._profile, processes=False)
         spawn = Spawn(
-            [self._shell, "-c", command], self._root, {**self._env, **(env or {})}, owner_of(self._root)
+            [self._shell, "-c", line],
+            root,
+            {**self._env, **(env or {})},
+            owner_of(root),
+            memory=self._profile.limits.memory,
         )
         mark = secrets.token_hex(8)
-        output = Output(self._outputs, mark, on_output, self._secret)
+        output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
         return await run_process(spawn, output=output, mark=mark, timeout=timeout)
 
     async def close(self) -> None:

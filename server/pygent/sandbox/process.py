@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pygent.config.values import size_text
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import CommandResult, tree
 from pygent.sandbox.output import Output
+from pygent.sandbox.shell import asked
 
 CHUNK = 256 * 1024
 DRAIN = 0.1
@@ -25,6 +27,10 @@ DRAIN = 0.1
 must not keep the call open."""
 GRACE = 0.5
 """Seconds between the polite signal and the last."""
+
+LOOK = 0.25
+"""Seconds between two looks at a command's memory, which no unprivileged limit covers for a whole tree."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _leaders: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -34,7 +40,8 @@ class Spawn:
     """A command ready to start.
 
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
-    it by themselves, so that what is seen of them afterwards is not worth a word.
+    it by themselves, so that what is seen of them afterwards is not worth a word.  `memory` is what they may
+    use together, in bytes.
     """
 
     argv: Sequence[str]
@@ -42,6 +49,7 @@ class Spawn:
     env: Mapping[str, str]
     owner: tuple[int, int] | None = None
     contained: bool = False
+    memory: int | None = None
 
 
 async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float | None) -> CommandResult:
@@ -51,6 +59,7 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
     """
     began = time.monotonic()
     command = _start(spawn, mark, output)
+    watch = None if spawn.memory is None else asyncio.create_task(command.watch_memory(spawn.memory))
     try:
         timed_out = not await command.ended(timeout)
         if timed_out:
@@ -58,21 +67,29 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
         else:
             await command.drained()
     finally:
+        if watch is not None:
+            watch.cancel()
         left = command.end()
     if timed_out:
         await command.ended(GRACE)
         await command.drained()
-    return result(output, began, None if timed_out else command.exit_code, 0 if spawn.contained else left)
+    left = 0 if spawn.contained else left
+    return result(output, began, None if timed_out else command.exit_code, left, command.ended_for)
 
 
-def result(output: Output, began: float, exit_code: int | None, left: int) -> CommandResult:
-    """The record of an ended command: None for a time limit; `left` counts the processes it left."""
+def result(
+    output: Output, began: float, exit_code: int | None, left: int, ended_for: str = ""
+) -> CommandResult:
+    """The record of an ended command: None for a time limit; `left` counts the processes it left.
+
+    `ended_for` says in a sentence why we ended it, if not for the time limit.
+    """
     text, full = output.finish()
-    hints = []
+    hints = [ended_for] if ended_for else []
+    if exit_code != 0 and asked(text):
+        hints.append("It seems to have asked for input, and there is none: answer with its flags or a pipe.")
     if full is not None:
-        hints.append(
-            f"The output is shortened; to see more, run the command with a filter such as tail: {full}"
-        )
+        hints.append(f"The output is shortened; read_file pages the whole of it: {full}")
     if left and exit_code is not None:
         what = "A process that was" if left == 1 else f"{left} processes that were"
         hints.append(f"{what} left running in the background ended with the command.")
@@ -99,6 +116,7 @@ class _Command:
         self._closed = self._loop.create_future()
         self._ended = self._loop.create_future()
         self._pidfd = -1
+        self.ended_for = ""
         os.set_blocking(pipe, False)
         self._loop.add_reader(pipe, self._read)
         self._watch()
@@ -124,6 +142,17 @@ class _Command:
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM)
         await self.ended(GRACE)
+
+    async def watch_memory(self, limit: int) -> None:
+        """End the command when its processes together use more than `limit` bytes."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if _memory([self._process.pid, *tree.descendants(self._process.pid)]) > limit:
+                self.ended_for = (
+                    f"It was ended because it used more than {size_text(limit)} of memory (sandbox.memory)."
+                )
+                tree.end(self._process.pid, self._mark, _leaders, len(_leaders) == 1)
+                return
 
     def end(self) -> int:
         """Kill whatever is left and stop watching; returns how many processes that were."""
@@ -200,6 +229,16 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
         os.close(writing)
     _leaders[process.pid] = process
     return _Command(process, reading, mark, output)
+
+
+def _memory(pids: Sequence[int]) -> int:
+    """Bytes that processes have for themselves."""
+    pages = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, IndexError):
+            fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+            pages += int(fields[1]) - int(fields[2])
+    return pages * PAGE
 
 
 _subreaper: list[bool] = []

@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import struct
-import sys
 import time
 from typing import Any, NoReturn
 
@@ -56,7 +55,8 @@ class Supervisor:
 
     def serve(self) -> None:
         """Work until the input closes."""
-        self.frame(HELLO, 0, json.dumps({"pid": os.getpid(), "python": sys.version.split()[0]}).encode())
+        shell = "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
+        self.frame(HELLO, 0, json.dumps({"pid": os.getpid(), "shell": shell}).encode())
         while True:
             reading = [self.inp, self.wake]
             if len(self.outgoing) < HIGH_WATER:

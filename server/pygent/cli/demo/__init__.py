@@ -17,7 +17,7 @@ from pygent.cli.console import Console, Events, usage_line
 from pygent.errors import PygentError
 from pygent.events import Approval, Decision, Envelope, Question, TurnResult
 from pygent.replay import ReplayServer, read_script
-from pygent.sandbox.docker import has_image
+from pygent.sandbox.engine import has_image
 
 PROMPT = (
     "A test of this project fails. Find out why and mend it, let a background agent write tests for the "

@@ -1,0 +1,96 @@
+"""Commands in a container without Python: by the engine's `exec`, one at a time.
+
+The engine can't end an exec (docker/docker-py#3155), so after each command everything in the container is
+killed but its first process, which no signal from inside reaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pygent.errors import SandboxUnavailable
+from pygent.sandbox import engine
+from pygent.sandbox.output import Output
+
+SWEEP = ["/bin/sh", "-c", "kill -9 -1"]
+
+
+class Execs:
+    """A container whose first process only waits for the end of its input."""
+
+    def __init__(self, made: Any, attached: socket.socket) -> None:
+        self.container_id: str = made.id
+        self.alive = True
+        self._container = made
+        self._attached = attached
+        self._turn = asyncio.Lock()
+        self._last = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs."""
+        return self._turn.locked()
+
+    async def open(self) -> None:
+        """Nothing to wait for."""
+
+    async def run(
+        self, command: str, env: Mapping[str, str], output: Callable[[str], Output], timeout: float | None
+    ) -> tuple[Output, int | None, int]:
+        """Run a command, as `Line.run`; what it left running is ended and not counted."""
+        async with self._turn:
+            self._last += 1
+            text = output(f"{self.container_id[:12]}-{self._last}")
+            exec_id, pipe = await asyncio.to_thread(self._start, command, dict(env))
+            try:
+                await asyncio.wait_for(self._read(pipe, text), timeout)
+                timed_out = False
+            except asyncio.TimeoutError:
+                timed_out = True
+            finally:
+                pipe.close()
+                code = await asyncio.shield(asyncio.to_thread(self._sweep, exec_id))
+            return text, None if timed_out else code, 0
+
+    async def close(self) -> None:
+        """Close the container's input, which ends it, and make sure of it."""
+        self.alive = False
+        self._attached.close()
+        await asyncio.to_thread(engine.remove, self._container)
+
+    def _start(self, command: str, env: dict[str, str]) -> tuple[str, socket.socket]:
+        api = self._container.client.api
+        shell = 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"'
+        with engine.explained(self._container.image.id, self._container.id):
+            made = api.exec_create(
+                self.container_id, ["/bin/sh", "-c", shell, command], environment=env, workdir="/workspace"
+            )
+            return made["Id"], api.exec_start(made["Id"], socket=True)._sock
+
+    def _sweep(self, exec_id: str) -> int | None:
+        """Kill what is left; the command's exit code."""
+        api = self._container.client.api
+        try:
+            code = api.exec_inspect(exec_id)["ExitCode"]
+            api.exec_start(api.exec_create(self.container_id, SWEEP)["Id"])
+        except Exception as error:
+            self.alive = False
+            gone = "The sandbox's container ended while the command ran."
+            raise SandboxUnavailable(gone, "Run it again.") from error
+        return None if code is None else int(code)
+
+    async def _read(self, pipe: socket.socket, output: Output) -> None:
+        pipe.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=pipe, limit=1 << 22)
+        try:
+            while True:
+                _, size = struct.unpack(">BxxxI", await reader.readexactly(8))
+                output.feed(await reader.readexactly(size))
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
