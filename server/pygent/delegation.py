@@ -187,6 +187,7 @@ class Tasks:
             return await session.chat(task.prompt)
         finally:
             progress.save()
+            await session.close()
             await folder.close()
 
     def _announce(self, task: Task) -> None:

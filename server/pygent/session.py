@@ -49,6 +49,7 @@ from pygent.redaction import Redactor
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, failure_of, pick_persona
 from pygent.tools import ToolContext, serialise
+from pygent.tools.background import Background
 from pygent.tools.images import image_type
 from pygent.tools.toolbox import Toolbox
 from pygent.transcript import Transcript
@@ -87,6 +88,7 @@ class Session:
         self._granted: set[tuple[str, str]] = set()
         self.tools = Toolbox(delegates=delegation is not None)
         self._job: asyncio.Task[TurnResult] | None = None
+        self._background = Background()
         self._images = Images(folder.launch.state / "images")
         self._journal = Journal(
             info.id,
@@ -119,6 +121,11 @@ class Session:
         turn_id = turn_id or new_id("trn")
         self._begin(text, images, turn_id)
         return turn_id
+
+    async def close(self) -> None:
+        """End the running turn and the commands in the background."""
+        await self.cancel()
+        await self._background.close()
 
     async def cancel(self) -> bool:
         """End the running turn; False if none runs.  Returns once `turnFinished` is announced."""
@@ -238,6 +245,8 @@ class Session:
             step_timeout=self._limits.step_timeout,
             delegation=self._delegation,
             personas=self.folder.personas,
+            background=self._background,
+            outputs=self.outputs,
         )
 
     # -- asking people ---------------------------------------------------------------------------
@@ -280,6 +289,11 @@ class Session:
             self._journal.catch_up()
             if self.info.status != "idle":
                 self._save(status="idle")
+
+    @property
+    def outputs(self) -> Path:
+        """Where whole outputs of this session's commands are kept."""
+        return self.folder.launch.state / "outputs" / self.id
 
     @property
     def turn_id(self) -> str | None:

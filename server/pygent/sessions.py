@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Cancel every turn, end every sandbox and connection."""
-        await asyncio.gather(*(session.cancel() for session in self._live.values()))
+        await asyncio.gather(*(session.close() for session in self._live.values()))
         await asyncio.gather(*(folder.close() for folder in self._folders.values()))
 
     def folder(
@@ -128,12 +129,20 @@ class Sessions:
         running = [session for session in self._live.values() if session.turn_id is not None]
         return sorted(running, key=lambda session: session.turn_id or "")
 
-    def delete(self, session_id: str) -> bool:
-        """Forget a session.  Raises PygentError `busy` while a turn runs in it."""
+    async def delete(self, session_id: str) -> bool:
+        """Forget a session and end what it left running; False if there is none.
+
+        Raises PygentError `busy` while a turn runs in it.
+        """
         if self._store.session_owned(session_id):
             raise PygentError("busy", "A turn is running in this session.", "Cancel it first.")
-        self._live.pop(session_id, None)
-        return self._store.delete_session(session_id)
+        session = self._live.pop(session_id, None)
+        if session is not None:
+            await session.close()
+        found = self._store.delete_session(session_id)
+        if found:
+            shutil.rmtree(self.launch.state / "outputs" / session_id, ignore_errors=True)
+        return found
 
     def open(
         self,

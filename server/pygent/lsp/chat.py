@@ -219,7 +219,7 @@ async def session_rename(server: PygentServer, args: Rename) -> Any:
 @command("pygent.session.delete", "`{deleted: bool}`")
 async def session_delete(server: PygentServer, args: OneSession) -> Any:
     """Forget a session."""
-    return {"deleted": server.app.sessions.delete(args.session_id)}
+    return {"deleted": await server.app.sessions.delete(args.session_id)}
 
 
 class Export(Arguments, frozen=True, kw_only=True):

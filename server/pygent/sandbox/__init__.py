@@ -44,7 +44,7 @@ Report = Callable[[str], None]
 
 
 class Sandbox(Protocol):
-    """Runs commands in the workspace.  One sandbox serves one workspace; commands may overlap."""
+    """Runs commands in the workspace.  One sandbox serves one workspace."""
 
     @property
     def kind(self) -> Isolation:
@@ -53,6 +53,10 @@ class Sandbox(Protocol):
     @property
     def workdir(self) -> str:
         """The workspace's path as commands see it (`/workspace` in Docker)."""
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether commands may run at the same time; otherwise each waits for the one before."""
 
     def status(self) -> SandboxStatus:
         """The facts for people; no waiting."""

@@ -69,6 +69,7 @@ class BubblewrapSandbox:
     """Runs each command in namespaces of its own.  Raises SandboxUnavailable where that does not work."""
 
     kind: Isolation = "bubblewrap"
+    overlapping = True
 
     def __init__(self, profile: Profile, report: Report) -> None:
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")

@@ -41,6 +41,11 @@ class DockerSandbox:
         self._line: Connection | None = None
         self._guarded: object = None
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether the image has what the supervisor needs."""
+        return not isinstance(self._line, Execs)
+
     def status(self) -> SandboxStatus:
         """The facts for people."""
         return SandboxStatus(

@@ -26,6 +26,7 @@ class LocalSandbox:
     """Runs commands as the person; the profile's `reason` says why nothing better is used."""
 
     kind: Isolation = "local"
+    overlapping = True
 
     def __init__(self, profile: Profile) -> None:
         self.workdir = str(profile.root)

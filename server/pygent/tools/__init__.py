@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pygent.config import Settings
     from pygent.sandbox import Sandbox
     from pygent.tasks import Delegation
+    from pygent.tools.background import Background
     from pygent.workspace import Workspace
 
 
@@ -64,7 +65,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a call may use."""
+    """What a call may use; `outputs` is where whole outputs of this session's commands are kept."""
 
     session_id: str
     task_id: str | None
@@ -80,6 +81,8 @@ class ToolContext:
     step_timeout: float | None
     delegation: Delegation | None
     personas: Callable[[], list[Persona]]
+    background: Background
+    outputs: Path
 
     async def confirm(self, **fields: Any) -> None:
         """Get a person's consent for an `Approval` of these fields.
@@ -160,9 +163,17 @@ class ToolInfo(Wire, frozen=True, kw_only=True):
 @functools.cache
 def builtin_tools() -> dict[str, Tool]:
     """The built-in tools by name, in the order in which the model is told of them."""
-    from pygent.tools import control, delegation, files, images, search, shell  # noqa: PLC0415 - they import us
+    from pygent.tools import (  # noqa: PLC0415 - they import us
+        background,
+        control,
+        delegation,
+        files,
+        images,
+        search,
+        shell,
+    )
 
-    modules = (shell, files, search, images, control, delegation)
+    modules = (shell, background, files, search, images, control, delegation)
     return {kind.name: _tool(kind) for module in modules for kind in module.TOOLS}
 
 

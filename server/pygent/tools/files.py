@@ -8,12 +8,15 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from pygent import files
 from pygent.errors import ToolError
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.edits import nearest, replace, unified_diff
 from pygent.workspace import Text, Workspace, printable
 
 MAX_LINES = 2000
+MAX_KEPT = 65 * 1024 * 1024
+"""Bytes of a command's whole output, a little more than are ever kept of it."""
 MAX_OUTPUT = 48 * 1024
 """Characters of a file that one call shows."""
 
@@ -36,10 +39,15 @@ class ReadFile(Arguments):
 
     async def run(self, context: ToolContext) -> Result:
         """Read the open buffer or the file."""
+        if Path(self.path).parent == context.outputs:
+            return self._page(_output(Path(self.path)))
         path = context.workspace.resolve(self.path)
         if path.is_dir():
             return Result(_listing(context.workspace, path))
-        lines = printable(context.workspace.read(path).content).split("\n")
+        return self._page(printable(context.workspace.read(path).content))
+
+    def _page(self, content: str) -> Result:
+        lines = content.split("\n")
         if lines and not lines[-1]:
             lines.pop()  # the end of the last line, not a line of its own
         first = max(self.start, 1)
@@ -145,6 +153,14 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
         await context.confirm(kind="edit", title=title, detail=name, diff=diff)
     kind = await context.workspace.write(path, before, after, f"Pygent: {name}")
     context.changed(path, kind, diff)
+
+
+def _output(path: Path) -> str:
+    """A whole output that a command of this session had.  Raises ToolError."""
+    try:
+        return files.read(path, path.parent, MAX_KEPT).decode("utf-8", "replace")
+    except OSError as error:
+        raise ToolError(f"{path} can't be read: {error.strerror}.") from error
 
 
 def _listing(workspace: Workspace, folder: Path) -> str:

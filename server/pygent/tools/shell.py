@@ -10,6 +10,7 @@ from pygent.errors import ToolError
 from pygent.events import ToolOutput
 from pygent.sandbox import CommandResult
 from pygent.tools import Arguments, Result, ToolContext
+from pygent.tools.background import start
 from pygent.tools.bans import banned
 
 COMMAND_TIMEOUT = 600.0
@@ -19,11 +20,12 @@ COMMAND_TIMEOUT = 600.0
 class Bash(Arguments):
     """Run a shell command in the sandbox, at the workspace's root, and get its output and exit code.
     There is no input and no terminal; each command starts in a fresh shell, and what it leaves running is
-    ended with it.
+    ended with it, unless `background` is set: for servers and the like.
     """
 
     name: ClassVar[str] = "bash"
     cmd: Annotated[str, Meta(description="The command; may be a whole script.")]
+    background: bool = False
 
     def title(self) -> str:
         """The command's first line behind a prompt."""
@@ -39,11 +41,14 @@ class Bash(Arguments):
         if settings.confirm_bash:
             await context.confirm(kind="command", title="Run a command", detail=self.cmd, command=self.cmd)
         sandbox = await context.sandbox()
+        if self.background:
+            return await start(context, sandbox, self.cmd, context.outputs)
         limit = COMMAND_TIMEOUT if context.step_timeout is None else context.step_timeout
         done = await sandbox.run(
             self.cmd,
             timeout=limit,
             on_output=lambda text: context.emit(ToolOutput(item_id=context.item_id, text=text)),
+            outputs=context.outputs,
         )
         return Result(
             _report(done, limit),
@@ -57,7 +62,7 @@ def _report(done: CommandResult, limit: float) -> str:
     """What the model reads: the output, then how it ended."""
     lines = [done.output.rstrip("\n")] if done.output.strip() else ["(no output)"]
     if done.timed_out:
-        lines.append(f"[killed after {limit:g} s]")
+        lines.append(f"[killed after {limit:g} s; what takes longer or never ends belongs in the background]")
     elif done.exit_code != 0:
         lines.append(f"[exit code {done.exit_code}]")
     if done.hint:
