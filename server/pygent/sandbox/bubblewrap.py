@@ -131,8 +131,7 @@ class BubblewrapSandbox:
         argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
         # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
         # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
-        memory = self._profile.limits.memory
-        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, memory=memory)
+        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
         return await run_process(spawn, output=output, mark=mark, timeout=timeout)

@@ -49,7 +49,7 @@ class LocalSandbox:
             reason=self._profile.reason,
             network=True,
             workspace=self.workdir,
-            limits=self._profile.describe("memory", "fileSize"),
+            limits=self._profile.describe("memory", "processes", "fileSize"),
         )
 
     async def start(self) -> None:
@@ -72,7 +72,7 @@ class LocalSandbox:
             root,
             {**self._env, **(env or {})},
             owner_of(root),
-            memory=self._profile.limits.memory,
+            limits=self._profile.limits,
         )
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)

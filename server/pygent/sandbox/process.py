@@ -12,9 +12,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import CommandResult, tree
@@ -28,8 +29,8 @@ must not keep the call open."""
 GRACE = 0.5
 """Seconds between the polite signal and the last."""
 
-LOOK = 0.25
-"""Seconds between two looks at a command's memory, which no unprivileged limit covers for a whole tree."""
+LOOK = 0.1
+"""Seconds between two looks at what a command uses."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _leaders: dict[int, subprocess.Popen[bytes]] = {}
@@ -40,8 +41,8 @@ class Spawn:
     """A command ready to start.
 
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
-    it by themselves, so that what is seen of them afterwards is not worth a word.  `memory` is what they may
-    use together, in bytes.
+    it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
+    after as far as the kernel does not enforce them.
     """
 
     argv: Sequence[str]
@@ -49,7 +50,7 @@ class Spawn:
     env: Mapping[str, str]
     owner: tuple[int, int] | None = None
     contained: bool = False
-    memory: int | None = None
+    limits: SandboxSettings = field(default_factory=SandboxSettings)
 
 
 async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float | None) -> CommandResult:
@@ -59,7 +60,7 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
     """
     began = time.monotonic()
     command = _start(spawn, mark, output)
-    watch = None if spawn.memory is None else asyncio.create_task(command.watch_memory(spawn.memory))
+    watch = asyncio.create_task(command.watch(spawn.limits))
     try:
         timed_out = not await command.ended(timeout)
         if timed_out:
@@ -67,13 +68,11 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
         else:
             await command.drained()
     finally:
-        if watch is not None:
-            watch.cancel()
+        watch.cancel()
         left = command.end()
     if timed_out:
         await command.ended(GRACE)
         await command.drained()
-    left = 0 if spawn.contained else left
     return result(output, began, None if timed_out else command.exit_code, left, command.ended_for)
 
 
@@ -107,12 +106,15 @@ def result(
 class _Command:
     """A running command, watched by the event loop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int, mark: str, output: Output) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], pipe: int, mark: str, output: Output, contained: bool
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._process = process
         self._pipe = pipe
         self._mark = mark
         self._output = output
+        self._contained = contained
         self._closed = self._loop.create_future()
         self._ended = self._loop.create_future()
         self._pidfd = -1
@@ -143,21 +145,27 @@ class _Command:
             os.killpg(self._process.pid, signal.SIGTERM)
         await self.ended(GRACE)
 
-    async def watch_memory(self, limit: int) -> None:
-        """End the command when its processes together use more than `limit` bytes."""
-        while True:
+    async def watch(self, limits: SandboxSettings) -> None:
+        """End the command when its processes together use more than they may.
+
+        No limit without privileges covers the memory of a tree, and none the number of root's processes.
+        """
+        while not self.ended_for:
             await asyncio.sleep(LOOK)
-            if _memory([self._process.pid, *tree.descendants(self._process.pid)]) > limit:
+            pids = [self._process.pid, *tree.descendants(self._process.pid)]
+            if len(pids) > limits.pids + 4:  # the sandbox's own among them
                 self.ended_for = (
-                    f"It was ended because it used more than {size_text(limit)} of memory (sandbox.memory)."
+                    f"It was ended because it had more than {limits.pids} processes (sandbox.pids)."
                 )
-                tree.end(self._process.pid, self._mark, _leaders, len(_leaders) == 1)
-                return
+            elif _memory(pids) > limits.memory:
+                size = size_text(limits.memory)
+                self.ended_for = f"It was ended because it used more than {size} of memory (sandbox.memory)."
+        self._kill()
 
     def end(self) -> int:
         """Kill whatever is left and stop watching; returns how many processes that were."""
         pid = self._process.pid
-        left = tree.end(pid, self._mark, _leaders, len(_leaders) == 1)
+        left = self._kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         _leaders.pop(pid, None)
@@ -169,6 +177,15 @@ class _Command:
             os.close(self._pidfd)
             self._pidfd = -1
         return left
+
+    def _kill(self) -> int:
+        """Kill every process; returns how many others than the first that were, where that can be known."""
+        pid = self._process.pid
+        if not self._contained:
+            return tree.end(pid, self._mark, _leaders, len(_leaders) == 1)
+        # The first process inside takes its whole namespace with it, at once (pid_namespaces(7)).
+        tree.send([*tree.children(pid), pid], signal.SIGKILL)
+        return 0
 
     def _watch(self) -> None:
         try:
@@ -228,7 +245,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
     finally:
         os.close(writing)
     _leaders[process.pid] = process
-    return _Command(process, reading, mark, output)
+    return _Command(process, reading, mark, output, spawn.contained)
 
 
 def _memory(pids: Sequence[int]) -> int:

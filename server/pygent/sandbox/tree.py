@@ -39,13 +39,13 @@ def children(pid: int) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """Children, their children and so on."""
-    found: list[int] = []
+    found: dict[int, None] = {}
     queue = [pid]
     while queue:
         new = [child for child in children(queue.pop()) if child not in found]
-        found += new
+        found.update(dict.fromkeys(new))
         queue += new
-    return found
+    return list(found)
 
 
 def session_and_state(pid: int) -> tuple[int, str]:
