@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Path:
     return folder
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; in CI it must be there", pytrace=False)
     pytest.skip(what)
@@ -57,7 +57,7 @@ def docker_image() -> str:
         else None
     )
     if found is None or found.returncode != 0:
-        _missing(f"no Docker engine with the image {TEST_IMAGE} (scripts/docker-engine up)")
+        missing(f"no Docker engine with the image {TEST_IMAGE} (scripts/docker-engine up)")
     return TEST_IMAGE
 
 
@@ -73,7 +73,7 @@ def bwrap() -> str:
         == 0
     )
     if not program or not works:
-        _missing("no working bubblewrap")
+        missing("no working bubblewrap")
     return str(program)
 
 

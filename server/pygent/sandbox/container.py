@@ -16,8 +16,9 @@ from pygent.sandbox.profile import Profile
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
 HOME = "/home/agent"
-WAIT = ["/bin/sh", "-c", "exec cat >/dev/null"]
-"""The first process of a container without Python: it ends with its input."""
+WAIT = ["/bin/sh", "-c", "while read -r line; do (:); done"]
+"""The first process of a container without Python: it ends with its input, and at each line of it waits for
+a child, which takes the ended orphans with it."""
 
 
 def process_identity(pid: int) -> str | None:

@@ -20,7 +20,7 @@ SWEEP = ["/bin/sh", "-c", "kill -9 -1"]
 
 
 class Execs:
-    """A container whose first process only waits for the end of its input."""
+    """A container whose first process only waits, for orphans and for the end of its input."""
 
     def __init__(self, made: Any, attached: socket.socket) -> None:
         self.container_id: str = made.id
@@ -77,6 +77,7 @@ class Execs:
         try:
             code = api.exec_inspect(exec_id)["ExitCode"]
             api.exec_start(api.exec_create(self.container_id, SWEEP)["Id"])
+            self._attached.send(b"\n")
         except Exception as error:
             self.alive = False
             gone = "The sandbox's container ended while the command ran."

@@ -1,0 +1,314 @@
+"""The Docker engine when something is missing, slow, elsewhere or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import TEST_IMAGE, missing
+
+from pygent.config import Settings
+from pygent.config.settings import SandboxSettings
+from pygent.errors import SandboxUnavailable
+from pygent.sandbox import Sandbox, container
+from pygent.sandbox.choose import open_sandbox
+from pygent.sandbox.docker import DockerSandbox
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_image")]
+REGISTRY = "127.0.0.1:5000"
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+async def start(
+    workspace: Path, state: Path, said: list[str] | None = None, image: str = TEST_IMAGE, **environ: str
+) -> Sandbox:
+    settings = Settings(use_docker="1", image=image)
+    report = (said if said is not None else list[str]()).append
+    return await open_sandbox(
+        settings, workspace, environ={**os.environ, **environ}, report=report, state=state
+    )
+
+
+@pytest.fixture(scope="module")
+def registry() -> str:
+    """A registry on loopback (scripts/docker-engine registry)."""
+    try:
+        urllib.request.urlopen(f"http://{REGISTRY}/v2/", timeout=2).close()
+    except OSError:
+        missing(f"no registry on {REGISTRY} (scripts/docker-engine registry)")
+    return REGISTRY
+
+
+@pytest.fixture
+def pushed(registry: str, docker_image: str) -> Iterator[str]:
+    """The path of an image in the registry that the engine has to pull 20 MB of."""
+    name = f"pygent-test-{os.getpid()}-{time.time_ns()}"
+    path, reference = f"{name}/image:1", f"{registry}/{name}/image:1"
+    docker("run", "--name", name, docker_image, "sh", "-c", "head -c 20000000 /dev/urandom > /blob")
+    docker("commit", name, reference)
+    docker("rm", name)
+    docker("push", reference)
+    docker("rmi", reference)
+    yield path
+    docker("rmi", reference, check=False)
+
+
+@contextlib.asynccontextmanager
+async def relay(target: str | int, pace: float = 0.0) -> AsyncIterator[int]:
+    """A TCP port on loopback in front of another or of a socket file; `pace` seconds between 64 KiB."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slow: float) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(slow)
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other = (
+            asyncio.open_unix_connection(target)
+            if isinstance(target, str)
+            else asyncio.open_connection("127.0.0.1", target)
+        )
+        inner, outer = await other
+        await asyncio.gather(pump(reader, outer, 0), pump(inner, writer, pace))
+        writer.close()
+        outer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_a_missing_image_is_pulled_with_visible_progress(
+    pushed: str, workspace: Path, state: Path
+) -> None:
+    said: list[str] = []
+    async with relay(5000, 0.01) as port:
+        image = f"127.0.0.1:{port}/{pushed}"
+        sandbox = await start(workspace, state, said, image)
+        assert (await sandbox.run("ls -s /blob | cut -d' ' -f1")).exit_code == 0
+        await sandbox.close()
+        docker("rmi", image)
+    assert said[0] == f"Pulling the image {image} …"
+    assert any(" MB" in line for line in said[1:-1])
+    assert said[-1].startswith("Pulled the image")
+
+
+async def test_a_pull_can_be_cancelled(pushed: str, workspace: Path, state: Path) -> None:
+    said: list[str] = []
+    async with relay(5000, 0.5) as port:
+        image = f"127.0.0.1:{port}/{pushed}"
+        job = asyncio.create_task(start(workspace, state, said, image))
+        while not any(" MB" in line for line in said):
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert time.monotonic() - began < 2
+    await asyncio.sleep(1)
+    assert docker("images", "-q", image) == ""
+
+
+async def test_an_image_that_the_registry_does_not_have(registry: str, workspace: Path, state: Path) -> None:
+    with pytest.raises(SandboxUnavailable, match="there is no image") as error:
+        await start(workspace, state, image=f"{registry}/there/is-none:1")
+    assert "PYGENT_IMAGE" in (error.value.fix or "")
+
+
+async def test_a_registry_that_does_not_answer(workspace: Path, state: Path) -> None:
+    with pytest.raises(SandboxUnavailable, match="can't be pulled"):
+        await start(workspace, state, image="127.0.0.1:9/some/image:1")
+
+
+async def test_a_daemon_that_is_down(workspace: Path, state: Path) -> None:
+    path = state / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    with pytest.raises(SandboxUnavailable, match="daemon is down"):
+        await start(workspace, state, DOCKER_HOST=f"unix://{path}")
+
+
+@pytest.fixture(scope="module")
+def bare_image(docker_image: str) -> Iterator[str]:
+    """The test image without Python."""
+    name = f"pygent-test-bare-{os.getpid()}"
+    docker("run", "--name", name, docker_image, "sh", "-c", "rm -f /usr/bin/python3* /usr/bin/python")
+    docker("commit", name, f"{name}:1")
+    docker("rm", name)
+    yield f"{name}:1"
+    docker("rmi", f"{name}:1", check=False)
+
+
+async def alone(sandbox: Sandbox) -> bool:
+    """Whether no process of an earlier command is left, ended ones that nobody waited for included."""
+    for _ in range(50):
+        if "sleep" not in (await sandbox.run("cat /proc/*/comm")).output:
+            return True
+    return False
+
+
+async def test_an_image_without_python_works_one_command_at_a_time(
+    bare_image: str, workspace: Path, state: Path
+) -> None:
+    said: list[str] = []
+    sandbox = await start(workspace, state, said, bare_image)
+    try:
+        assert not sandbox.overlapping
+        assert any("no python3" in line for line in said)
+        done = await sandbox.run("echo out; echo err >&2; pwd; id -u; exit 3")
+        assert sorted(done.output.split()) == sorted(["out", "err", "/workspace", str(os.getuid())])
+        assert done.exit_code == 3
+        late = await sandbox.run("trap '' TERM; echo begun; sleep 60", timeout=1)
+        assert (late.timed_out, late.output) == (True, "begun\n")
+        left = await sandbox.run("setsid sleep 61 >/dev/null 2>&1 & echo go")
+        assert left.output == "go\n"
+        assert await alone(sandbox)
+        both = await asyncio.gather(*(sandbox.run(f"echo {n}") for n in range(3)))
+        assert [one.output for one in both] == ["0\n", "1\n", "2\n"]
+        job = asyncio.create_task(sandbox.run("sleep 62"))
+        await asyncio.sleep(0.5)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert await alone(sandbox)
+    finally:
+        await sandbox.close()
+
+
+async def test_an_image_without_a_shell_is_refused(workspace: Path, state: Path) -> None:
+    name = f"pygent-test-empty-{os.getpid()}:1"
+    subprocess.run(
+        f"tar c -C /etc hostname | docker import - {name}", shell=True, check=True, capture_output=True
+    )
+    with pytest.raises(SandboxUnavailable, match="no shell"):
+        await start(workspace, state, image=name)
+    docker("rmi", name)
+    assert docker("ps", "-aq", "--filter", f"label={container.LABEL}=1", "--filter", f"ancestor={name}") == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a mount namespace")
+async def test_an_engine_that_sees_another_folder_is_refused(workspace: Path, state: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys
+        from pathlib import Path
+        from pygent.config import Settings
+        from pygent.errors import SandboxUnavailable
+        from pygent.sandbox.choose import open_sandbox
+
+        async def main():
+            settings = Settings(use_docker="1", image=sys.argv[3])
+            try:
+                await open_sandbox(settings, Path(sys.argv[1]), environ=dict(os.environ),
+                                   report=print, state=Path(sys.argv[2]))
+            except SandboxUnavailable as error:
+                print(error.message)
+
+        asyncio.run(main())
+        """
+    )
+    async with relay("/var/run/docker.sock") as port:
+        # To the engine this mount does not exist: it is as if it ran on another machine.
+        done = await asyncio.create_subprocess_exec(
+            *("unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(workspace)),
+            *(sys.executable, "-c", program, str(workspace), str(state), TEST_IMAGE),
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{port}"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await done.communicate()
+    assert "has another folder" in said.decode()
+
+
+async def test_an_engine_over_tcp_that_sees_the_folder_is_used(workspace: Path, state: Path) -> None:
+    async with relay("/var/run/docker.sock") as port:
+        sandbox = await start(workspace, state, DOCKER_HOST=f"tcp://127.0.0.1:{port}")
+        assert (await sandbox.run("echo over tcp > here && cat here")).output == "over tcp\n"
+        await sandbox.close()
+    assert [path.name for path in workspace.iterdir()] == ["here"]
+
+
+async def test_a_container_that_is_killed_is_made_again_and_that_is_said(
+    workspace: Path, state: Path
+) -> None:
+    said: list[str] = []
+    sandbox = await start(workspace, state, said)
+    begun = asyncio.Event()
+    job = asyncio.create_task(sandbox.run("echo go; sleep 600", on_output=lambda _: begun.set()))
+    await begun.wait()
+    docker("kill", str(sandbox.status().container_id))
+    with pytest.raises(SandboxUnavailable, match="ended while the command ran"):
+        await asyncio.wait_for(job, 10)
+    assert (await sandbox.run("echo again")).output == "again\n"
+    assert any("a new one was made" in line for line in said)
+    await sandbox.close()
+
+
+async def test_garbage_on_the_pipe_ends_nothing(workspace: Path, state: Path) -> None:
+    sandbox = await start(workspace, state)
+    assert isinstance(sandbox, DockerSandbox)
+    line = sandbox._line
+    for order in (
+        {},
+        {"op": "run"},
+        {"op": "fly", "id": 1},
+        {"op": "run", "id": 2, "argv": 7, "cwd": 0, "env": 1},
+    ):
+        line._send(order)  # type: ignore[union-attr]
+    line._writer.write(b"\x00\x00\x00\x04\xff{]\x00")  # type: ignore[union-attr]
+    assert (await sandbox.run("echo fine")).output == "fine\n"
+    await sandbox.close()
+
+
+async def test_only_containers_of_the_dead_are_removed(workspace: Path, state: Path) -> None:
+    dead = subprocess.Popen(["sleep", "60"])
+    mark = container.process_identity(dead.pid)
+    dead.kill()
+    dead.wait()
+    run = ("run", "-d", "--label", f"{container.LABEL}=1", "--label")
+    orphan = docker(*run, f"{container.OWNER}={mark}", TEST_IMAGE, "sleep", "300")
+    alive = docker(
+        *run, f"{container.OWNER}={container.process_identity(os.getpid())}", TEST_IMAGE, "sleep", "300"
+    )
+    elsewhere = docker(*run, f"{container.OWNER}=other-machine:b:1:1", TEST_IMAGE, "sleep", "300")
+    foreign = docker("run", "-d", TEST_IMAGE, "sleep", "300")
+    try:
+        sandbox = await start(workspace, state)
+        await sandbox.close()
+        left = docker("ps", "-aq", "--no-trunc").split()
+        assert orphan not in left
+        assert {alive, elsewhere, foreign} <= set(left)
+    finally:
+        docker("rm", "-f", orphan, alive, elsewhere, foreign, check=False)
+
+
+async def test_a_set_up_that_fails_is_told_and_leaves_nothing(workspace: Path, state: Path) -> None:
+    settings = Settings(
+        use_docker="1", image=TEST_IMAGE, sandbox=SandboxSettings(setup=("true", "echo no luck; exit 4"))
+    )
+    before = docker("ps", "-aq")
+    with pytest.raises(SandboxUnavailable, match="ended with 4: no luck"):
+        await open_sandbox(settings, workspace, environ=dict(os.environ), report=lambda _: None, state=state)
+    assert set(
+        docker("ps", "-aq", "--filter", f"label={container.LABEL}=1", "--filter", "status=created").split()
+    ) <= set(before.split())
