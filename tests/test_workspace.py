@@ -1,13 +1,17 @@
 """Paths stay inside, texts keep their form, and the editor's buffer is truer than the file."""
 
 import os
+import resource
+import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pygent.errors import PygentError, ToolError
-from pygent.workspace import Workspace, check_root
+from pygent.workspace import Workspace, check_root, is_protected
 
 
 @pytest.fixture
@@ -72,7 +76,17 @@ def test_odd_files_are_refused(workspace):
         workspace.resolve("x" * 5000)
 
 
-FORMS = [b"a\nb\n", b"a\r\nb\r\n", b"\xef\xbb\xbfa\r\nb", b"a\r\nb\n", b"caf\xe9\n", b"", b"no end"]
+FORMS = [
+    "a\r\nü\r\n".encode("utf-16"),
+    b"\xfe\xff" + "a\nb".encode("utf-16-be"),
+    b"a\nb\n",
+    b"a\r\nb\r\n",
+    b"\xef\xbb\xbfa\r\nb",
+    b"a\r\nb\n",
+    b"caf\xe9\n",
+    b"",
+    b"no end",
+]
 
 
 @pytest.mark.parametrize("data", FORMS)
@@ -142,3 +156,123 @@ def test_the_home_folder_and_the_whole_system_are_no_workspace(tmp_path):
         with pytest.raises(PygentError, match="can't be a workspace"):
             check_root(root, home)
     assert check_root(home / "project", home) == home / "project"
+
+
+RACE = """
+import os, sys
+root, outside = sys.argv[1:]
+while True:
+    os.rename(root + "/folder", root + "/aside")
+    os.symlink(outside, root + "/folder")
+    os.unlink(root + "/folder")
+    os.rename(root + "/aside", root + "/folder")
+"""
+
+
+async def test_a_folder_that_is_swapped_for_a_link_in_between_leads_nowhere(workspace, tmp_path):
+    """Resolve, check, open lost this race a hundred times in three thousand."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("secret")
+    (workspace.root / "folder").mkdir()
+    (workspace.root / "folder/file").write_text("plain")
+    swapping = subprocess.Popen([sys.executable, "-c", RACE, str(workspace.root), str(outside)])
+    read, written = 0, 0
+    try:
+        for number in range(1500):
+            try:
+                path = workspace.resolve("folder/file")
+                assert workspace.read(path).content != "secret"
+                read += 1
+                await workspace.write(path, workspace.read(path), f"plain {number}", "race")
+                written += 1
+            except ToolError:
+                pass
+    finally:
+        swapping.kill()
+        swapping.wait()
+    assert read > 0
+    assert written > 0
+    assert {path.name for path in outside.iterdir()} == {"file"}
+    assert (outside / "file").read_text() == "secret"
+
+
+def test_a_pipe_that_takes_a_files_place_is_not_waited_for(workspace):
+    path = workspace.root / "f"
+    path.write_text("x")
+    place = workspace.resolve("f")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ToolError, match="Not a plain file"):
+        workspace.read(place)
+
+
+async def test_a_failed_write_leaves_the_file_and_nothing_else(workspace):
+    path = workspace.root / "f"
+    path.write_bytes(b"as it was")
+    text = workspace.read(path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+    try:
+        with pytest.raises(ToolError, match="can't be written"):
+            await workspace.write(path, text, "x" * 10_000, "too much")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"as it was"
+    assert [entry.name for entry in workspace.root.iterdir()] == ["f"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for somebody else")
+async def test_root_leaves_no_files_of_its_own(workspace):
+    os.chown(workspace.root, 12345, 12345)
+    await workspace.write(workspace.root / "a/b", None, "x", "new")
+    assert {(workspace.root / name).stat().st_uid for name in ("a", "a/b")} == {12345}
+
+
+ODD = [
+    "CON",
+    "a" * 255,
+    "ä" * 127,
+    "with\nline",
+    " lead",
+    "trail ",
+    "-rf",
+    "..x",
+    "...",
+    "a\u202eb",
+    "%2e%2e",
+    "~",
+    "$HOME",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_names_are_names(workspace, name):
+    place = workspace.resolve(name)
+    await workspace.write(place, None, "x", "odd")
+    assert [entry.name for entry in workspace.root.iterdir()] == [name]
+
+
+PROTECTED = [
+    ".git/hooks/pre-commit",
+    ".GIT/config",
+    "sub/.git/config",
+    "pygent.toml",
+    ".vscode/tasks.json",
+    ".env",
+    ".Envrc",
+]
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_what_runs_code_outside_is_protected(name):
+    assert is_protected(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["git", ".gitignore", "src/pygent.toml", "environment", ".github/workflows/ci.yml"]
+)
+def test_what_is_merely_alike_is_not(name):
+    assert not is_protected(name)

@@ -151,7 +151,8 @@ class Tasks:
             folder = self._sessions.home(info)
         try:
             source = Workspace(Path(task.workspace)).resolve(path)
-            copies = snapshots.collect(source, folder.workspace.resolve(dest or path))
+            target = folder.workspace.resolve(dest or path)
+            copies = snapshots.collect(source, target, folder.workspace.root)
         except ToolError as error:
             raise PygentError("denied", str(error)) from error
         return [folder.workspace.relative(copy) for copy in copies]

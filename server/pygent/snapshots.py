@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pygent.errors import PygentError
+from pygent.files import write_atomic
 from pygent.gitignore import walk
+from pygent.workspace import is_protected
 
 
 def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
@@ -33,10 +36,11 @@ def copy_some(root: Path, target: Path, files: Sequence[Path], buffers: Mapping[
     _lay_over(root, target, chosen)
 
 
-def collect(source: Path, target: Path) -> list[Path]:
-    """Copy a file, or the files below a folder, to a place; links are left out.  Returns the copies.
+def collect(source: Path, target: Path, root: Path) -> list[Path]:
+    """Copy a file, or the files below a folder, to a place below `root`; returns the copies.
 
-    Raises PygentError `notFound` or `conflict`.
+    Links are left out, and what is protected in a workspace: an agent made these files.
+    Raises PygentError `notFound`, `denied` or `conflict`.
     """
     if not source.exists():
         raise PygentError("notFound", f"There is no {source.name} in the task's workspace.")
@@ -46,13 +50,17 @@ def collect(source: Path, target: Path) -> list[Path]:
         if file.is_symlink():
             continue
         copy = target if file == source else target / file.relative_to(source)
+        if is_protected(copy.relative_to(root).as_posix()):
+            continue
         try:
-            _copy(file, copy)
+            write_atomic(copy, file.read_bytes(), stat.S_IMODE(file.stat().st_mode), root=root)
         except OSError as error:
             raise PygentError(
                 "conflict", f"{file.name} can't be copied to {copy}: {error.strerror}."
             ) from error
         copies.append(copy)
+    if not copies:
+        raise PygentError("denied", f"{source.name} holds no file that may be taken over.")
     return copies
 
 

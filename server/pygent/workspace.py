@@ -16,6 +16,41 @@ from pygent.events import ChangeKind
 MAX_TEXT = 10 * 1024 * 1024
 """Bytes of a text file that a tool reads at the most."""
 
+PROTECTED = (
+    ".git",
+    ".gitmodules",
+    ".vscode",
+    ".idea",
+    ".zed",
+    ".devcontainer",
+    ".pygent",
+    ".pygent.toml",
+    "pygent.toml",
+    ".mcp.json",
+    ".envrc",
+    ".husky",
+    ".pre-commit-config.yaml",
+)
+"""What the agent may read and not change by itself: writing it would run code, or loosen settings, outside
+of the sandbox (CVE-2025-53773 is an agent that did)."""
+
+SECRETS = (".env", ".env.local", ".env.production", ".env.development", ".netrc", ".npmrc", ".pypirc")
+"""Files that hold secrets: commands see them empty, and tools don't show them by themselves."""
+
+
+def is_protected(name: str) -> bool:
+    """Whether a path relative to the workspace is, or lies in, what is protected.
+
+    Upper and lower case are one, as on the file systems where `.GIT` is `.git` (CVE-2025-59944).
+    """
+    parts = name.lower().split("/")
+    return parts[0] in PROTECTED or parts[0] in SECRETS or ".git" in parts
+
+
+def is_secret(name: str) -> bool:
+    """Whether a path is that of a file with secrets, in the workspace's root or deeper."""
+    return name.lower().rpartition("/")[2] in SECRETS
+
 
 class Documents(Protocol):
     """The editor's open buffers, which are truer than the files on disk."""
@@ -30,6 +65,15 @@ class Documents(Protocol):
         """Open documents whose text differs from the file on disk."""
 
 
+_PLAIN = ("utf-8", "surrogateescape")
+_BOMS = {
+    codecs.BOM_UTF8: _PLAIN,
+    codecs.BOM_UTF16_LE: ("utf-16-le", "surrogatepass"),
+    codecs.BOM_UTF16_BE: ("utf-16-be", "surrogatepass"),
+}
+"""How a file is encoded, by its first bytes; without such, as UTF-8 or whatever keeps its bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text as the model sees it (line ends as \\n), and what its file needs to stay as it was."""
@@ -40,7 +84,8 @@ class Text:
 
     def encode(self, content: str) -> bytes:
         """The bytes of a new content in the form of the old one."""
-        return self.bom + content.replace("\n", self.newline).encode("utf-8", "surrogateescape")
+        encoding, errors = _BOMS.get(self.bom, _PLAIN)
+        return self.bom + content.replace("\n", self.newline).encode(encoding, errors)
 
 
 class Workspace:
@@ -95,10 +140,14 @@ class Workspace:
         if buffer is not None:
             return _text(buffer)
         data = self.read_bytes(path)
-        if b"\0" in data[:8192]:
+        bom = next((bom for bom in _BOMS if data.startswith(bom)), b"")
+        encoding, errors = _BOMS.get(bom, _PLAIN)
+        if encoding == "utf-8" and b"\0" in data[:8192]:
             raise ToolError(f"{self.relative(path)} is a binary file ({len(data)} bytes).")
-        bom = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
-        return _text(data[len(bom) :].decode("utf-8", "surrogateescape"), bom)
+        try:
+            return _text(data[len(bom) :].decode(encoding, errors), bom)
+        except UnicodeDecodeError as error:
+            raise ToolError(f"{self.relative(path)} is no valid {encoding} text: {error.reason}.") from error
 
     def read_bytes(self, path: Path, limit: int = MAX_TEXT) -> bytes:
         """The bytes of a file on disk.  Raises ToolError if it is missing, a folder or too large."""

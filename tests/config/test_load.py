@@ -326,3 +326,57 @@ def test_no_contents_make_it_raise(
     config = load(folder, environ={}, home=folder / "none", trusted=trusted)
     shown = json.dumps(config.show())
     assert shown.count("hunter2") <= toml.count(b"hunter2")
+
+
+SANDBOX = """
+[sandbox]
+network = true
+memory = "512m"
+cpus = 0.5
+pids = 64
+file_size = "1.5 GiB"
+read_only_paths = ["docs", "/opt/data"]
+writable_paths = [".git"]
+env = ["BUILD_*"]
+setup = "make deps"
+"""
+
+
+def test_the_sandbox_has_a_table_of_its_own(workspace: Path, home: Path) -> None:
+    sandbox = read(workspace, home, SANDBOX).settings.sandbox
+    assert (sandbox.network, sandbox.memory, sandbox.cpus, sandbox.pids) == (True, 512 << 20, 0.5, 64)
+    assert sandbox.file_size == 3 << 29
+    assert sandbox.read_only_paths == (workspace / "docs", Path("/opt/data"))
+    assert sandbox.writable_paths == (workspace / ".git",)
+    assert (sandbox.env, sandbox.setup) == (("BUILD_*",), ("make deps",))
+
+
+def test_an_untrusted_folder_only_tightens_its_sandbox(workspace: Path, home: Path) -> None:
+    withheld = read(workspace, home, SANDBOX, trusted=False)
+    assert {value.key for value in withheld.withheld} == {
+        f"sandbox.{name}" for name in ("network", "read_only_paths", "writable_paths", "env", "setup")
+    }
+    assert (withheld.settings.sandbox.memory, withheld.settings.sandbox.pids) == (512 << 20, 64)
+    (home / ".pygent.toml").write_text('[sandbox]\nread_only_paths = ["/mine"]\nmemory = "1g"\n')
+    toml = '[sandbox]\nread_only_paths = ["docs"]\nmemory = "4g"\n'
+    added = read(workspace, home, toml, trusted=False).settings.sandbox
+    assert added.read_only_paths == (Path("/mine"), workspace / "docs")
+    assert added.memory == 1 << 30
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "memory = 'lots'",
+        "memory = 1000",
+        "cpus = 0",
+        "pids = -1",
+        "env = 3",
+        "setup = [1]",
+        "file_size = true",
+    ],
+)
+def test_a_wrong_limit_is_named_with_its_line(line: str, workspace: Path, home: Path) -> None:
+    config = read(workspace, home, f"[sandbox]\n{line}\n")
+    assert codes(config) == ["badValue"]
+    assert f"pygent.toml:2:1: `sandbox.{line.split(maxsplit=1)[0]}` must be" in config.diagnostics[0].message

@@ -57,7 +57,7 @@ ATTACKS = [
     Attack("F25", "read memory", "head -c 1 /dev/mem && echo BREACH"),
     Attack("F26", "reach disks", "ls /dev/[svn][dv]* /dev/dm-* 2>/dev/null | grep . && echo BREACH"),
     Attack("F27", "go up by /proc/self/root", "cat /proc/self/root@outside@/secret && echo BREACH", True),
-    Attack("F28", "go up by /proc/1/cwd", "ls /proc/1/root/home/[a-z]*/.ssh && echo BREACH"),
+    Attack("F28", "go up by the first process's root", "ls /proc/1/root@home@/.ssh && echo BREACH"),
     Attack(
         "F29", "gain rights by a set-uid copy", "grep -q 'NoNewPrivs:.1' /proc/self/status || echo BREACH"
     ),

@@ -59,8 +59,9 @@ class Headless:
         if self._asks:
             return await self._asked()
         self.declined += 1
-        flag = {"command": "--no-confirm-bash", "edit": "-e PYGENT_CONFIRM_EDITS=0"}.get(approval.kind, "")
-        self._console.say(f"Declined, because nobody can be asked here; {flag} allows it.", "yellow")
+        flag = {"command": "--no-confirm-bash", "edit": "-e PYGENT_CONFIRM_EDITS=0"}.get(approval.kind)
+        way = f"{flag} allows it" if flag else "a terminal or an editor can ask you"
+        self._console.say(f"Declined, because nobody can be asked here; {way}.", "yellow")
         return Decision(decision="decline", feedback="Nobody is there to approve it.")
 
     async def ask(self, question: Question) -> str | None:

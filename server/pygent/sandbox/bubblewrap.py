@@ -18,6 +18,7 @@ from pathlib import Path
 from pygent.errors import SandboxUnavailable
 from pygent.events import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
+from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
@@ -83,6 +84,7 @@ class BubblewrapSandbox:
         self._env |= {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
         self._owner = owner_of(profile.root)
         self._program = program
+        self._cgroup = Cgroup.make(profile.limits.pids) if self._owner is None else None
         _remove_abandoned()
         self._place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
@@ -131,6 +133,8 @@ class BubblewrapSandbox:
         argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
         # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
         # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
+        if self._cgroup is not None:
+            argv = self._cgroup.enter(argv)
         spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
@@ -138,6 +142,10 @@ class BubblewrapSandbox:
 
     async def close(self) -> None:
         """Remove the private folders."""
+        for _ in range(25):
+            if self._cgroup is None or self._cgroup.close():
+                break
+            await asyncio.sleep(0.02)  # killed processes take a moment to be gone
         await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
 
     def _make_place(self) -> None:

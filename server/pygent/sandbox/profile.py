@@ -12,26 +12,7 @@ from pathlib import Path
 from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
-
-PROTECTED = (
-    ".git",
-    ".gitmodules",
-    ".vscode",
-    ".idea",
-    ".zed",
-    ".devcontainer",
-    ".pygent",
-    ".pygent.toml",
-    "pygent.toml",
-    ".mcp.json",
-    ".envrc",
-    ".husky",
-    ".pre-commit-config.yaml",
-)
-"""What commands may read and not change: writing it would run code, or loosen settings, outside."""
-
-HIDDEN = (".env", ".env.local", ".env.production", ".env.development", ".netrc", ".npmrc", ".pypirc")
-"""Files of the workspace that commands see empty: they hold secrets."""
+from pygent.workspace import PROTECTED, SECRETS
 
 SECRET_NAMES = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASS*", "*CREDENTIAL*", "*AUTH*", "*SOCK*")
 """Variables that a pattern in `sandbox.env` never takes; naming one in full does."""
@@ -85,7 +66,7 @@ class Profile:
         kept += [str(path) for path in self.limits.read_only_paths if self._within(path)]
         return (
             [Path(path) for path in kept if path not in opened and stat.S_IFMT(_mode(path)) in _PLAIN],
-            [path for name in HIDDEN if stat.S_ISREG(_mode(str(path := self.root / name)))],
+            [path for name in SECRETS if stat.S_ISREG(_mode(str(path := self.root / name)))],
         )
 
     def outside(self) -> tuple[list[Path], list[Path]]:

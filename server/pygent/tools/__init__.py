@@ -28,6 +28,7 @@ from pygent.events import (
     Wire,
     new_id,
 )
+from pygent.workspace import is_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +104,16 @@ class ToolContext:
         if decision.decision == "decline":
             said = f" They said: {decision.feedback}" if decision.feedback else ""
             raise Declined(f"The person declined this call.{said} Do not repeat it; find another way or ask.")
+
+    async def confirm_secret(self, name: str) -> None:
+        """Get consent to show a file that holds secrets.  Raises as `confirm`."""
+        if is_secret(name):
+            title = f"Show the model {name}, which may hold secrets"
+            await self.confirm(kind="path", title=title, detail=name)
+
+    def opened(self, path: Path) -> bool:
+        """Whether the settings let this be changed although it is protected."""
+        return any(one == path or one in path.parents for one in self.settings.sandbox.writable_paths)
 
     def changed(self, path: Path, kind: ChangeKind, diff: str) -> None:
         """Announce that this call changed a file."""

@@ -19,6 +19,8 @@ KEPT = 32 * 1024
 """Characters of output that wait to be read; of more, the latest count."""
 FIRST_LOOK = 0.5
 """Seconds in which a command that fails at once is seen to fail."""
+SETTLE = 0.1
+"""Seconds for what follows on new output: the rest of it, or the command's end."""
 LONGEST_WAIT = 60.0
 
 CommandId = Annotated[str, Meta(description="As bash gave it, such as cmd_1.")]
@@ -72,6 +74,7 @@ class Background:
             hearing = asyncio.ensure_future(command.heard.wait())
             await asyncio.wait({command.job, hearing}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             hearing.cancel()
+            await asyncio.wait({command.job}, timeout=SETTLE)
         return command.report()
 
     async def stop(self, name: str) -> str:

@@ -12,7 +12,7 @@ from pygent import files
 from pygent.errors import ToolError
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.edits import nearest, replace, unified_diff
-from pygent.workspace import Text, Workspace, printable
+from pygent.workspace import Text, Workspace, is_protected, printable
 
 MAX_LINES = 2000
 MAX_KEPT = 65 * 1024 * 1024
@@ -44,6 +44,7 @@ class ReadFile(Arguments):
         path = context.workspace.resolve(self.path)
         if path.is_dir():
             return Result(_listing(context.workspace, path))
+        await context.confirm_secret(context.workspace.relative(path))
         return self._page(printable(context.workspace.read(path).content))
 
     def _page(self, content: str) -> Result:
@@ -136,6 +137,7 @@ class DownloadFile(Arguments):
     async def run(self, context: ToolContext) -> Result:
         """Read it."""
         path = context.workspace.resolve(self.path)
+        await context.confirm_secret(context.workspace.relative(path))
         if self.binary:
             return Result(base64.b64encode(context.workspace.read_bytes(path, MAX_OUTPUT)).decode())
         content = printable(context.workspace.read(path).content)
@@ -148,8 +150,10 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
     """Show the change if a person wants to see it first, make it, announce it."""
     name = context.workspace.relative(path)
     diff = unified_diff(name, None if before is None else before.content, after)
-    if context.settings.confirm_edits:
-        title = f"{'Create' if before is None else 'Change'} {name}"
+    title = f"{'Create' if before is None else 'Change'} {name}"
+    if is_protected(name) and not context.opened(path):
+        await context.confirm(kind="path", title=f"{title}, which is protected", detail=name, diff=diff)
+    elif context.settings.confirm_edits:
         await context.confirm(kind="edit", title=title, detail=name, diff=diff)
     kind = await context.workspace.write(path, before, after, f"Pygent: {name}")
     context.changed(path, kind, diff)

@@ -13,7 +13,7 @@ from msgspec import Meta
 from pygent.errors import ToolError
 from pygent.gitignore import walk
 from pygent.tools import Arguments, Result, ToolContext
-from pygent.workspace import Workspace, printable
+from pygent.workspace import Workspace, is_secret, printable
 
 MAX_MATCHES = 200
 MAX_LINE = 300
@@ -73,7 +73,7 @@ def _grep(workspace: Workspace, start: Path, pattern: str, include: str | None) 
     found: list[str] = []
     try:
         for path in [start] if start.is_file() else walk(workspace.root, start):
-            if include and not fnmatch.fnmatch(path.name, include):
+            if is_secret(path.name) or (include and not fnmatch.fnmatch(path.name, include)):
                 continue
             found += _matches(workspace, path, compiled, deadline)
             if len(found) > MAX_MATCHES:
