@@ -88,7 +88,7 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
             "/tmp": "rw,nosuid,nodev,exec,size=1g,mode=1777",
             "/var/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,mode=755",
-            HOME: f"rw,nosuid,nodev,exec,size=1g,mode=700,uid={uid},gid={gid}",
+            HOME: "rw,nosuid,nodev,exec,size=1g,mode=1777",
         },
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
