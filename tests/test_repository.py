@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import REPOSITORY, python
 
-from pygent.config import TABLE, reference
+from pygent.config import TABLE, load, reference
 from pygent.lsp import reference as protocol
 from pygent.lsp.commands import COMMANDS
 from pygent.tools import builtin_tools, serialise
@@ -87,6 +87,15 @@ def test_the_docs_shell_blocks_parse() -> None:
     for page in PAGES:
         for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
             subprocess.run(["sh", "-n"], input=block, text=True, check=True)
+
+
+def test_the_docs_settings_are_settings(tmp_path: Path) -> None:
+    for page in PAGES:
+        for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)):
+            (tmp_path / "pygent.toml").write_text(block)
+            found = load(tmp_path, environ={}, home=tmp_path / "home", trusted=True).diagnostics
+            problems = [problem.message for problem in found if problem.code != "wrongTable"]
+            assert not problems, f"{page.name}, block {number}"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

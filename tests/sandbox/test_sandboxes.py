@@ -6,30 +6,18 @@ import asyncio
 import os
 import subprocess
 import sys
-import textwrap
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import TEST_IMAGE
+from tests.sandbox.world import SECRET, make
 
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Sandbox
 from pygent.sandbox.choose import open_sandbox
-from pygent.sandbox.local import LocalSandbox
-from pygent.sandbox.profile import Profile
-
-SECRET = "sk-very-secret-123"
-
-
-async def make(kind: str, workspace: Path, state: Path, **environ: str) -> Sandbox:
-    environ = {**os.environ, "OPENAI_API_KEY": SECRET, "SOME_TOKEN": SECRET, **environ}
-    if kind == "local":
-        return LocalSandbox(Profile(workspace, state, environ, requested="0", reason="test"))
-    settings = Settings(use_docker="1" if kind == "docker" else "0", image=TEST_IMAGE)
-    return await open_sandbox(settings, workspace, environ=environ, report=lambda _: None, state=state)
 
 
 @pytest.fixture
@@ -117,6 +105,7 @@ async def test_what_is_left_in_the_background_ends_and_keeps_nothing_open(sandbo
         f"sleep {mark} & setsid sleep {mark} & setsid -f sleep {mark} >/dev/null 2>&1; echo go", timeout=60
     )
     assert (done.output, done.exit_code) == ("go\n", 0)
+    assert "ended with the command" in (done.hint or "")
     assert await gone(f"sleep {mark}")
 
 
@@ -196,34 +185,60 @@ async def test_closing_ends_what_runs(kind: str, workspace: Path, state: Path) -
     assert container not in listed.stdout
 
 
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from pygent.config import Settings
+from pygent.sandbox.choose import open_sandbox
+
+async def main():
+    settings = Settings(use_docker=sys.argv[3], image=sys.argv[4])
+    sandbox = await open_sandbox(settings, Path(sys.argv[1]), environ=dict(os.environ),
+                                 report=lambda _: None, state=Path(sys.argv[2]))
+    print(sandbox.status().container_id, flush=True)
+    await sandbox.run(sys.argv[5])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.usefixtures("bwrap")
+async def test_no_process_outlives_a_killed_owner(workspace: Path, state: Path) -> None:
+    mark = f"6{time.time_ns() % 10**8:08d}"
+    command = f"setsid sleep {mark} & sleep {mark}"
+    owner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", OWNER, str(workspace), str(state), "0", "", command),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    while not alive(f"^sleep {mark}"):
+        await asyncio.sleep(0.05)
+    owner.kill()
+    await owner.wait()
+    assert await gone(f"^sleep {mark}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for somebody else")
+async def test_files_belong_to_the_owner_of_the_workspace(kind: str, state: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder, "project")
+        workspace.mkdir()
+        for path in (Path(folder), workspace):
+            path.chmod(0o755)
+            os.chown(path, 12345, 12345)
+        sandbox = await make(kind, workspace, state)
+        done = await sandbox.run("mkdir made && touch made/file && id -u")
+        await sandbox.close()
+        assert done.exit_code == 0, done.output
+        assert {path.stat().st_uid for path in workspace.rglob("*")} == {12345}
+
+
 @pytest.mark.docker
 async def test_a_container_does_not_outlive_a_killed_owner(
     docker_image: str, workspace: Path, state: Path
 ) -> None:
-    program = textwrap.dedent(
-        """
-        import asyncio, os, sys
-        from pathlib import Path
-        from pygent.config import Settings
-        from pygent.sandbox.choose import open_sandbox
-
-        async def main():
-            settings = Settings(use_docker="1", image=sys.argv[3])
-            sandbox = await open_sandbox(settings, Path(sys.argv[1]), environ=dict(os.environ),
-                                         report=print, state=Path(sys.argv[2]))
-            print(sandbox.status().container_id, flush=True)
-            await sandbox.run("sleep 600")
-
-        asyncio.run(main())
-        """
-    )
     owner = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        str(workspace),
-        str(state),
-        docker_image,
+        *(sys.executable, "-c", OWNER, str(workspace), str(state), "1", docker_image, "sleep 600"),
         stdout=asyncio.subprocess.PIPE,
     )
     assert owner.stdout is not None

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from pygent.errors import SandboxUnavailable
 from pygent.events import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
@@ -24,7 +26,7 @@ from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
-from pygent.sandbox.shell import limited, set_up
+from pygent.sandbox.shell import backgrounds, limited, set_up
 
 ETC = (
     "ca-certificates.conf",
@@ -138,7 +140,12 @@ class BubblewrapSandbox:
         spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
-        return await run_process(spawn, output=output, mark=mark, timeout=timeout)
+        done = await run_process(spawn, output=output, mark=mark, timeout=timeout)
+        if done.exit_code is not None and backgrounds(command):
+            # What was left is gone with its namespace before it could be counted.
+            hint = "Whatever it left running in the background ended with the command."
+            return msgspec.structs.replace(done, hint=" ".join(filter(None, [done.hint, hint])))
+        return done
 
     async def close(self) -> None:
         """Remove the private folders."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Awaitable, Callable
 
 from pygent.errors import SandboxUnavailable
@@ -30,6 +31,17 @@ def limited(command: str, profile: Profile, *, processes: bool) -> str:
 def asked(output: str) -> bool:
     """Whether an output ends as if its command had waited for an answer."""
     return _QUESTION.search(output[-200:].rstrip("\n")) is not None
+
+
+def backgrounds(command: str) -> bool:
+    """Whether a command starts something that it does not wait for, as far as its words tell."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=True)
+    words.commenters = ""
+    try:
+        found = set(words)
+    except ValueError:
+        return False
+    return "&" in found and "wait" not in found
 
 
 async def set_up(
