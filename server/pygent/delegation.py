@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -16,31 +15,24 @@ from pygent import snapshots
 from pygent.errors import PygentError, ToolError
 from pygent.events import (
     NO_USAGE,
-    ApprovalRequested,
-    ApprovalResolved,
-    ChangeMade,
     Client,
-    Envelope,
     Failure,
-    Message,
+    SessionInfo,
     Task,
     TaskChanged,
     TurnFinished,
     TurnResult,
-    UsageReported,
     new_id,
     now_ms,
 )
 from pygent.folder import Folder
-from pygent.paths import path_of
 from pygent.redaction import Redactor
 from pygent.sessions import Sessions, new_info
+from pygent.shadow import Entry, Shadow
 from pygent.store import Store
-from pygent.tasks import Limits, TaskQueue, pick_persona
+from pygent.takeover import Applied, Takeover
+from pygent.tasks import FINISHED, Limits, Progress, TaskQueue, pick_persona
 from pygent.workspace import Workspace
-
-PACE = 0.2
-"""Seconds between two records of a running task's progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,7 @@ class Tasks:
         self._store = store
         self._clients = clients
         self._queue = TaskQueue(store, self._run, self._announce)
+        self._shadow = Shadow(sessions.launch.state / "shadow.git")
         sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
         for task in store.abandoned_tasks():
             gone = Failure(code="interrupted", message="The program that ran it ended.")
@@ -87,32 +80,32 @@ class Tasks:
         turn = len(self._store.tasks(session_id=request.session_id))
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
-        place = self._sessions.launch.state / "tasks" / task_id / "workspace"
+        place = self._place(task_id)
         await self._give_files(request, place)
-        info = new_info(folder, persona, _title(prompt), task_id=task_id, place=place)
+        base = await self._base(place)
+        info = new_info(folder, persona, _title(prompt))
         info = msgspec.structs.replace(info, parent_session_id=request.session_id)
-        self._store.save_session(info)
         task = Task(
             id=task_id,
             title=info.title,
             prompt=prompt,
             status="queued",
             persona=persona,
-            session_id=info.id,
+            session_id="",
             parent_session_id=None if parent is None else parent.id,
             created_at=now_ms(),
             workspace=str(place),
             steps=0,
             usage=NO_USAGE,
             changed_files=[],
+            base=base,
         )
         limits = Limits(
             at_once=settings.max_tasks,
             timeout=request.timeout or settings.task_timeout,
             step_timeout=request.step_timeout or settings.step_timeout,
         )
-        self._queue.submit(task, limits)
-        return task
+        return self._queue_task(task, info, limits)
 
     def recorded(
         self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
@@ -157,6 +150,118 @@ class Tasks:
             raise PygentError("denied", str(error)) from error
         return [folder.workspace.relative(copy) for copy in copies]
 
+    async def diff(self, task_id: str) -> tuple[str, list[Entry]]:
+        """What a task has changed of what it was given: a unified diff, and the files.
+
+        Raises PygentError.
+        """
+        base, now = await self._snapshots(task_id)
+        return await self._shadow.diff(base, now), await self._shadow.entries(base, now)
+
+    async def apply(
+        self,
+        task_id: str,
+        *,
+        paths: Sequence[str] | None = None,
+        preview: bool = False,
+        folder: Folder | None = None,
+    ) -> Applied:
+        """Take a task's changes over into the workspace of `folder`, or of its session, merged three ways.
+
+        `paths` are those of the files to take, None for all; `preview` only says what would be.  A conflict
+        is reported and its file left alone.  Raises PygentError `notFound` for a path that was not changed.
+        """
+        entries = await self._shadow.entries(*await self._snapshots(task_id))
+        if unknown := set(paths or ()) - {entry.path for entry in entries}:
+            known = ", ".join(entry.path for entry in entries[:20]) or "none"
+            message = f"The task did not change {', '.join(sorted(unknown))}."
+            raise PygentError("notFound", message, f"It changed: {known}.")
+        if folder is None:
+            folder = self._sessions.home(self._store.session(self._store.task(task_id).session_id))
+        takeover = Takeover(self._shadow, folder.workspace, named=paths is not None, preview=preview)
+        return await takeover.run([entry for entry in entries if paths is None or entry.path in paths])
+
+    async def retry(self, task_id: str) -> Task:
+        """Queue a new task with the prompt, persona and files of an ended one.  Raises PygentError."""
+        old = self._store.task(task_id)
+        if old.status not in FINISHED:
+            raise PygentError("busy", f"The task is {old.status}.", "Wait for it or cancel it.")
+        if old.base is None:
+            raise PygentError("unsupported", "Without git it is not known what the task was given.")
+        info = self._store.session(old.session_id)
+        settings = self._sessions.home(info).settings
+        fresh = new_id("tsk")
+        place = self._place(fresh)
+        await self._shadow.check_out(old.base, place)
+        return self._queue_task(
+            msgspec.structs.replace(
+                old,
+                id=fresh,
+                status="queued",
+                created_at=now_ms(),
+                started_at=None,
+                finished_at=None,
+                workspace=str(place),
+                steps=0,
+                usage=NO_USAGE,
+                changed_files=[],
+                waiting_for=None,
+                error=None,
+            ),
+            info,
+            Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout),
+        )
+
+    async def delete(self, task_id: str) -> bool:
+        """Forget a task with its workspace and events, ending it first; False if there is none."""
+        try:
+            task = await self._queue.cancel(task_id)
+        except PygentError as error:
+            if error.code == "notFound":
+                return False
+            raise
+        if task.status not in FINISHED:
+            raise PygentError("busy", "The process that runs the task does not end it.", "Try again.")
+        await self._sessions.delete(task.session_id)
+        await asyncio.to_thread(shutil.rmtree, Path(task.workspace).parent, ignore_errors=True)
+        return self._store.delete_task(task_id)
+
+    async def _base(self, place: Path) -> str | None:
+        """The snapshot of what a task is given; None without git.  Raises PygentError."""
+        if not self._shadow.available:
+            return None
+        try:
+            return await self._shadow.take(place)
+        except PygentError:
+            shutil.rmtree(place.parent, ignore_errors=True)
+            raise
+
+    async def _snapshots(self, task_id: str) -> tuple[str, str]:
+        task = self._store.task(task_id)
+        if task.base is None:
+            raise PygentError("unsupported", "Without git it is not known what the task was given.")
+        return task.base, await self._shadow.take(Path(task.workspace))
+
+    def _place(self, task_id: str) -> Path:
+        return self._sessions.launch.state / "tasks" / task_id / "workspace"
+
+    def _queue_task(self, task: Task, like: SessionInfo, limits: Limits) -> Task:
+        """Record a task with a session of its own, and queue it."""
+        now = now_ms()
+        info = msgspec.structs.replace(
+            like,
+            id=new_id("ses"),
+            created_at=now,
+            updated_at=now,
+            workspace=task.workspace,
+            task_id=task.id,
+            status="idle",
+        )
+        self._store.save_session(info)
+        task = msgspec.structs.replace(task, session_id=info.id)
+        self._queue.submit(task, limits)
+        return task
+
     async def _give_files(self, request: DelegateRequest, place: Path) -> None:
         workspace = request.folder.workspace
         documents = workspace.documents
@@ -182,7 +287,7 @@ class Tasks:
         info = self._store.session(task.session_id)
         parent = self._sessions.home(info)
         folder = Folder(Path(task.workspace), self._sessions.launch, parent=parent)
-        progress = _Progress(task, self._queue)
+        progress = Progress(task, self._queue)
         session = self._sessions.open(info, folder, limits, progress.follow)
         try:
             return await session.chat(task.prompt)
@@ -203,53 +308,6 @@ class Tasks:
         )
         for client in self._clients:
             client.emit(envelope)
-
-
-class _Progress:
-    """What a task's session announces, gathered into the task's record: at once where a person is waited
-    for, a few times a second otherwise."""
-
-    def __init__(self, task: Task, queue: TaskQueue) -> None:
-        self._task_id = task.id
-        self._root = Path(task.workspace).resolve()
-        self._queue = queue
-        self._steps = task.steps
-        self._changed = list(task.changed_files)
-        self._usage = task.usage
-        self._saved = 0.0
-
-    def follow(self, envelope: Envelope) -> None:
-        """Take in an event of the session."""
-        match envelope.event:
-            case Message(role="assistant"):
-                self._steps += 1
-            case UsageReported() as usage:
-                self._usage = msgspec.convert(usage, type(NO_USAGE), from_attributes=True)
-            case ChangeMade(uri=uri):
-                self._change(uri)
-            case ApprovalRequested(approval=approval):
-                self.save(status="waiting", waiting_for=approval.title)
-                return
-            case ApprovalResolved():
-                self.save(status="running", waiting_for=None)
-                return
-            case _:
-                return
-        if time.monotonic() - self._saved >= PACE:
-            self.save()
-
-    def save(self, **changes: Any) -> None:
-        """Commit the record as it stands."""
-        self._saved = time.monotonic()
-        self._queue.update(
-            self._task_id, steps=self._steps, usage=self._usage, changed_files=[*self._changed], **changes
-        )
-
-    def _change(self, uri: str) -> None:
-        path = path_of(uri)
-        name = "" if path is None else path.relative_to(self._root).as_posix()
-        if name not in self._changed:
-            self._changed.append(name)
 
 
 class SessionDelegation:

@@ -121,7 +121,10 @@ class Persona(Wire, frozen=True, kw_only=True):
 
 
 class Task(Wire, frozen=True, kw_only=True):
-    """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers."""
+    """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers.
+
+    `base` is the snapshot of what it was given, with which `diff` and `apply` compare.
+    """
 
     id: str
     title: str
@@ -139,6 +142,7 @@ class Task(Wire, frozen=True, kw_only=True):
     finished_at: int | None = None
     waiting_for: str | None = None
     error: Failure | None = None
+    base: str | None = None
 
 
 class SessionInfo(Wire, frozen=True, kw_only=True):

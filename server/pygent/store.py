@@ -206,6 +206,10 @@ class Store:
         )
         return [_task.decode(body) for (body,) in rows]
 
+    def delete_task(self, task_id: str) -> bool:
+        """Forget a task's record; False if there was none."""
+        return self._db.execute("DELETE FROM tasks WHERE id=?", (task_id,)).rowcount > 0
+
     def claim_task(self, task_id: str) -> bool:
         """Take the right to run a task; False while another living process has it."""
         return self._claim("tasks", task_id)

@@ -8,20 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from pygent.errors import PygentError
-from pygent.events import Failure, Persona, Task, TaskStatus, TurnResult, now_ms
+from pygent.events import (
+    NO_USAGE,
+    ApprovalRequested,
+    ApprovalResolved,
+    ChangeMade,
+    Envelope,
+    Failure,
+    Message,
+    Persona,
+    Task,
+    TaskStatus,
+    TurnResult,
+    UsageReported,
+    now_ms,
+)
+from pygent.paths import path_of
 from pygent.store import Store
 
 FINISHED: frozenset[TaskStatus] = frozenset({"completed", "failed", "cancelled", "timedOut", "interrupted"})
 POLL = 0.5
 """Seconds between looks for what other processes did: cancel requests, tasks that they run."""
+PACE = 0.2
+"""Seconds between two records of a running task's progress."""
 
 
 class Delegation(Protocol):
@@ -199,6 +218,55 @@ class TaskQueue:
         else:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.sleep(pause)
+
+
+class Progress:
+    """What a task's session announces, gathered into the task's record.
+
+    At once where a person is waited for, a few times a second otherwise.
+    """
+
+    def __init__(self, task: Task, queue: TaskQueue) -> None:
+        self._task_id = task.id
+        self._root = Path(task.workspace).resolve()
+        self._queue = queue
+        self._steps = task.steps
+        self._changed = list(task.changed_files)
+        self._usage = task.usage
+        self._saved = 0.0
+
+    def follow(self, envelope: Envelope) -> None:
+        """Take in an event of the session."""
+        match envelope.event:
+            case Message(role="assistant"):
+                self._steps += 1
+            case UsageReported() as usage:
+                self._usage = msgspec.convert(usage, type(NO_USAGE), from_attributes=True)
+            case ChangeMade(uri=uri):
+                self._change(uri)
+            case ApprovalRequested(approval=approval):
+                self.save(status="waiting", waiting_for=approval.title)
+                return
+            case ApprovalResolved():
+                self.save(status="running", waiting_for=None)
+                return
+            case _:
+                return
+        if time.monotonic() - self._saved >= PACE:
+            self.save()
+
+    def save(self, **changes: Any) -> None:
+        """Commit the record as it stands."""
+        self._saved = time.monotonic()
+        self._queue.update(
+            self._task_id, steps=self._steps, usage=self._usage, changed_files=[*self._changed], **changes
+        )
+
+    def _change(self, uri: str) -> None:
+        path = path_of(uri)
+        name = "" if path is None else path.relative_to(self._root).as_posix()
+        if name not in self._changed:
+            self._changed.append(name)
 
 
 def failure_of(error: BaseException) -> Failure:
