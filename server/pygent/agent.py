@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -62,7 +63,8 @@ class Turn:
     """One turn of the agent.
 
     `transcript` must take in every event that `emit` is given; `context` is the template of each call's
-    own; `max_steps` counts model answers; `step_timeout` limits each of them, in seconds.
+    own; `max_steps` counts model answers; `step_timeout` limits each of them, in seconds.  What is put into
+    `inbox` joins the conversation at the next step.
     """
 
     model: Model
@@ -75,6 +77,7 @@ class Turn:
     emit: Emit
     max_steps: int
     step_timeout: float | None = None
+    inbox: deque[str] = field(default_factory=deque)
     usage: Usage = NO_USAGE
     _last_call: tuple[str, str, str] = ("", "", "")
     _repeats: int = field(default=0)
@@ -83,8 +86,11 @@ class Turn:
         """Work until the turn ends.  Raises ModelError, StepTimedOut, SandboxUnavailable, CancelledError."""
         reply = ""
         for _ in range(self.max_steps):
+            self.hear()
             answer, calls = await self._answer()
             reply = answer.text or reply
+            if not calls and self.inbox:
+                continue  # somebody said something while the model answered
             if not calls:
                 return Ending("completed", reply)
             try:
@@ -97,6 +103,11 @@ class Turn:
             if self._repeats >= REPEATS_ENDED:
                 return self._limit(reply, f"The model made the same call {self._repeats} times in a row.")
         return self._limit(reply, f"The turn reached its limit of {self.max_steps} steps.")
+
+    def hear(self) -> None:
+        """Take what was said since the last step into the conversation."""
+        while self.inbox:
+            self.emit(Message(item_id=new_id("itm"), role="user", text=self.inbox.popleft()))
 
     def _limit(self, reply: str, message: str) -> Ending:
         fix = "Send a message to go on; limits.steps sets the number of steps."

@@ -57,6 +57,7 @@ class Tasks:
         self._store = store
         self._clients = clients
         self._queue = TaskQueue(store, self._run, self._announce)
+        self._said: dict[str, str] = {}
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
         sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
         for task in store.abandoned_tasks():
@@ -212,6 +213,26 @@ class Tasks:
             Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout),
         )
 
+    def send(self, task_id: str, text: str) -> bool:
+        """Say something to a task: at its next step while it runs, as a further turn once it has ended.
+
+        Raises PygentError `notFound`, and `busy` while another process has the task.
+        """
+        task = self._store.task(task_id)
+        session = self._sessions.live(task.session_id)
+        if session is not None and session.hand_in(text):
+            return True
+        if task.status == "queued" and self._queue.has(task_id):
+            self._said[task_id] = f"{self._said.get(task_id, task.prompt)}\n\n{text}"
+            return True
+        if task.status not in FINISHED:
+            raise PygentError("busy", f"The task is {task.status} in another process.", "Send it from there.")
+        settings = self._sessions.home(self._store.session(task.session_id)).settings
+        self._said[task_id] = text
+        again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None)
+        self._queue.submit(again, Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout))
+        return True
+
     async def delete(self, task_id: str) -> bool:
         """Forget a task with its workspace and events, ending it first; False if there is none."""
         try:
@@ -290,7 +311,7 @@ class Tasks:
         progress = Progress(task, self._queue)
         session = self._sessions.open(info, folder, limits, progress.follow)
         try:
-            return await session.chat(task.prompt)
+            return await session.chat(self._said.pop(task.id, task.prompt))
         finally:
             progress.save()
             await session.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,7 @@ class Session:
         self.tools = Toolbox(delegates=delegation is not None)
         self._job: asyncio.Task[TurnResult] | None = None
         self._background = Background()
+        self._inbox: deque[str] = deque()
         self._images = Images(folder.launch.state / "images")
         self._journal = Journal(
             info.id,
@@ -121,6 +123,22 @@ class Session:
         turn_id = turn_id or new_id("trn")
         self._begin(text, images, turn_id)
         return turn_id
+
+    async def steer(self, text: str) -> TurnResult | None:
+        """Say something to the running turn, which hears it at its next step; None if none runs.
+
+        Returns when that turn ends.
+        """
+        if not self.hand_in(text) or self._job is None:
+            return None
+        return await asyncio.shield(self._job)
+
+    def hand_in(self, text: str) -> bool:
+        """Say something to the running turn without waiting; False if none runs here."""
+        if self.turn_id is None:
+            return False
+        self._inbox.append(text)
+        return True
 
     async def close(self) -> None:
         """End the running turn and the commands in the background."""
@@ -217,8 +235,12 @@ class Session:
             emit=emit,
             max_steps=self.folder.settings.limits.steps,
             step_timeout=self._limits.step_timeout,
+            inbox=self._inbox,
         )
-        return await turn.run()
+        try:
+            return await turn.run()
+        finally:
+            turn.hear()  # what came too late for this turn is read in the next
 
     def _finish(self, ending: Ending, usage: Any) -> None:
         self._journal.emit(

@@ -61,6 +61,10 @@ class Entry:
         """What happened to the file."""
         return "created" if self.before is None else "deleted" if self.after is None else "edited"
 
+    def summary(self) -> dict[str, str | int | None]:
+        """The file as `pygent.task.diff` lists it."""
+        return {"path": self.path, "kind": self.kind, "added": self.added, "removed": self.removed}
+
 
 class Shadow:
     """The snapshots of one state folder, by their content."""

@@ -152,6 +152,10 @@ class TaskQueue:
         for task_id in [*jobs, *(task_id for task_id, _ in waiting)]:
             self._finish(task_id, "interrupted", Failure(code="interrupted", message="The server ended."))
 
+    def has(self, task_id: str) -> bool:
+        """Whether a task waits or runs in this process."""
+        return task_id in self._owned()
+
     def _owned(self) -> list[str]:
         return [*self._jobs, *(task_id for task_id, _ in self._waiting)]
 
@@ -201,6 +205,8 @@ class TaskQueue:
         if job is not None:
             job.cancel()
             await asyncio.wait({job})
+            self._jobs.pop(task_id, None)  # a job that had not begun does not do this itself
+            self._fill()
         self._finish(task_id, "cancelled")
 
     async def _watch_requests(self) -> None:

@@ -52,7 +52,7 @@ def test_the_request_may_come_from_standard_input(pygent: Pygent) -> None:
         (["tasks", "show"], "needs the id"),
         (["-e", "novalue", "x"], "NAME=VALUE"),
         (["run"], "no request"),
-        (["tasks", "diff", "tsk_1"], "later version"),
+        (["tasks", "diff"], "needs the id of a task"),
         (["completion", "tcsh"], "tcsh"),
     ],
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pygent.cli.parser import COMMANDS
+from pygent.cli.parser import COMMANDS, TASK_ACTIONS
 
 FLAGS = (
     *("--cwd", "--workspace", "--load", "--config", "--docker", "--no-docker", "--model", "--persona"),
     *("--resume", "--confirm-bash", "--no-confirm-bash", "--ban-cmd", "--omit-tool", "--env", "--json"),
     *("--version", "--help"),
 )
-TASKS = ("list", "show", "log", "wait", "cancel", "collect")
 
 _BASH = """\
 _pygent() {{
@@ -27,7 +26,7 @@ complete -o default -F _pygent pygent
 
 def script(shell: str) -> str:
     """The completion script of `bash`, `zsh` or `fish`; to be sourced."""
-    commands, flags, tasks = " ".join(COMMANDS), " ".join(FLAGS), " ".join(TASKS)
+    commands, flags, tasks = " ".join(COMMANDS), " ".join(FLAGS), " ".join(TASK_ACTIONS)
     if shell == "fish":
         lines = [f"complete -c pygent -n __fish_use_subcommand -a {n} -d {t!r}" for n, t in COMMANDS.items()]
         lines += [f"complete -c pygent -l {flag[2:]}" for flag in FLAGS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -189,3 +190,20 @@ def usage_line(usage: Usage) -> str:
 def _safe(text: str) -> str:
     """Text without control characters: a model must not write to the terminal's own controls."""
     return "".join(char for char in text if char in "\n\t" or char.isprintable() or char in "\u200d\ufe0f")
+
+
+def brief(value: Any) -> str:
+    """A value of a setting or record on one line."""
+    if value is None:
+        return "-"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def ago(at: int) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = max(0, int(time.time() - at / 1000))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

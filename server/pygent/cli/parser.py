@@ -172,15 +172,21 @@ def _delegate(parser: Parser) -> None:
     parser.add_argument("--step-timeout", type=float, metavar="S", help="seconds for each step")
 
 
+TASK_ACTIONS = ("list", "show", "log", "wait", "cancel", "retry", "diff", "apply", "collect", "delete")
+
+
 def _tasks(parser: Parser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["list", "show", "log", "wait", "cancel", "collect", "retry", "diff", "apply"],
+        choices=[*TASK_ACTIONS],
         default="list",
     )
     parser.add_argument("ids", nargs="*", metavar="TASK", help="its id, or the last characters of it")
     parser.add_argument("--timeout", type=float, metavar="S", help="how long `wait` waits")
     parser.add_argument("--follow", "-f", action="store_true", help="`log` goes on until the task ends")
-    parser.add_argument("--path", metavar="PATH", help="what `collect` takes out of the task's workspace")
+    parser.add_argument(
+        "--path", action="append", metavar="PATH", help="what `collect` or `apply` takes; may be repeated"
+    )
+    parser.add_argument("--preview", action="store_true", help="`apply` only says what it would do")
     parser.add_argument("--dest", metavar="PATH", help="where `collect` puts it")

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,17 @@ def place(given: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Pla
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def opened(given: argparse.Namespace, environ: Mapping[str, str]) -> AsyncIterator[Place]:
+    """The current folder's App, without a fresh workspace: these commands look at what is there."""
+    given.cwd = not given.workspace
+    with place(given, environ) as where:
+        try:
+            yield where
+        finally:
+            await where.app.close()
 
 
 def _folder(app: App, root: Path, temporary: Path | None, banned: list[str]) -> Folder:

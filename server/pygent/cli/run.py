@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -206,25 +206,36 @@ async def delegate(given: argparse.Namespace, environ: Mapping[str, str], consol
     with place(given, environ) as where:
         refuse_invalid(where.folder.config)
         say_place(console, where)
-        person = Headless(console, json=given.json, asks=_person_there(given.text))
-        where.app.attach(person)
+        request = DelegateRequest(
+            text,
+            where.folder,
+            persona=given.persona,
+            files=given.file,
+            timeout=given.timeout,
+            step_timeout=given.step_timeout,
+        )
+        asks = _person_there(given.text)
         try:
-            task = await where.app.tasks.delegate(
-                DelegateRequest(
-                    text,
-                    where.folder,
-                    persona=given.persona,
-                    files=given.file,
-                    timeout=given.timeout,
-                    step_timeout=given.step_timeout,
-                )
-            )
-            person.session_id = task.session_id
-            console.say(f"Task {task.id} ({task.persona.name}) in {task.workspace}", "dim")
-            task = await _wait(where.app, task)
+            return await follow(where, lambda: where.app.tasks.delegate(request), given, console, asks=asks)
         finally:
             await where.app.close()
-        return _end_of_task(console, person, task, json=given.json)
+
+
+async def follow(
+    where: Place,
+    queue: Callable[[], Awaitable[Task]],
+    given: argparse.Namespace,
+    console: Console,
+    *,
+    asks: bool = False,
+) -> int:
+    """Queue a task and show what it does until it ends; its exit code."""
+    person = Headless(console, json=given.json, asks=asks)
+    where.app.attach(person)
+    task = await queue()
+    person.session_id = task.session_id
+    console.say(f"Task {task.id} ({task.persona.name}) in {task.workspace}", "dim")
+    return _end_of_task(console, person, await _wait(where.app, task), json=given.json)
 
 
 async def _wait(app: App, task: Task) -> Task:

@@ -31,15 +31,14 @@ class Chat(Arguments, frozen=True, kw_only=True):
 @command("pygent.chat", "`TurnResult`, or with `wait: false` at once `{sessionId, turnId}`", main="text")
 async def chat(server: PygentServer, args: Chat) -> Any:
     """Run a turn."""
-    if args.deliver != "start":
-        raise PygentError("unsupported", f"deliver: {args.deliver!r} comes with a later version.")
-    if not args.text.strip():
-        raise InvalidArgument("text", "a message that is not empty")
+    _check(args)
     known = server.host.app.messages.get(args.client_message_id or "")
     if known is not None:
         return {"sessionId": known[0], "turnId": known[1]}
     session = server.session(args.session_id or server.asked) or _new(server)
     server.last_session = session.id
+    if args.deliver == "steer" and session.turn_id is not None:
+        return await _steer(session, args)
     text, images = _with_attachments(server, session, args)
     turn_id = new_id("trn")
     if server.command_token is not None:
@@ -55,6 +54,21 @@ async def chat(server: PygentServer, args: Chat) -> Any:
         raise PygentError("notFound", f"An attachment can't be used: {error}") from error
     server.asked = session.id if result.status == "needsInput" else None
     return result
+
+
+def _check(args: Chat) -> None:
+    if args.deliver == "queue":
+        raise PygentError("unsupported", "deliver: 'queue' comes with a later version.")
+    if not args.text.strip():
+        raise InvalidArgument("text", "a message that is not empty")
+
+
+async def _steer(session: Session, args: Chat) -> Any:
+    turn_id = session.turn_id
+    if not args.wait:
+        session.hand_in(args.text)
+        return {"sessionId": session.id, "turnId": turn_id}
+    return await session.steer(args.text)
 
 
 def _new(server: PygentServer, **fields: Any) -> Session:

@@ -176,7 +176,6 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
 
 LATER = (
     *("pygent.session.fork", "pygent.session.compact", "pygent.undo", "pygent.redo"),
-    *("pygent.task.send", "pygent.task.retry", "pygent.task.delete", "pygent.task.diff", "pygent.task.apply"),
     *("pygent.snapshot.save", "pygent.snapshot.load"),
     *("pygent.conversation.send", "pygent.conversation.stop"),
     *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),

@@ -118,3 +118,52 @@ class Collect(Arguments, frozen=True, kw_only=True):
 async def task_collect(server: PygentServer, args: Collect) -> Any:
     """Copy out of a task's workspace."""
     return {"collected": server.app.tasks.collect(args.task_id, args.path, args.dest)}
+
+
+class Send(Arguments, frozen=True, kw_only=True):
+    """Something to say to a task."""
+
+    task_id: str
+    text: str
+
+
+@command("pygent.task.send", "`{delivered}`", main="text")
+async def task_send(server: PygentServer, args: Send) -> Any:
+    """Steer a running task, or go on with one that ended."""
+    return {"delivered": server.app.tasks.send(args.task_id, args.text)}
+
+
+@command("pygent.task.retry", "`{task}`, a new one", main="taskId")
+async def task_retry(server: PygentServer, args: OneTask) -> Any:
+    """Queue the work of an ended task again, with what it was given."""
+    return {"task": await server.app.tasks.retry(args.task_id)}
+
+
+@command("pygent.task.delete", "`{deleted}`", main="taskId")
+async def task_delete(server: PygentServer, args: OneTask) -> Any:
+    """Forget a task with its workspace, ending it first."""
+    return {"deleted": await server.app.tasks.delete(args.task_id)}
+
+
+@command("pygent.task.diff", "`{diff, files: [{path, kind, added, removed}]}`", main="taskId")
+async def task_diff(server: PygentServer, args: OneTask) -> Any:
+    """What a task has changed of what it was given."""
+    diff, entries = await server.app.tasks.diff(args.task_id)
+    return {"diff": diff, "files": [entry.summary() for entry in entries]}
+
+
+class Apply(Arguments, frozen=True, kw_only=True):
+    """A task, which of its changed files, and whether only to say what would be."""
+
+    task_id: str
+    files: list[str] | None = None
+    preview: bool = False
+
+
+@command("pygent.task.apply", "`{applied: [path], conflicts: [{path, reason}]}`", main="taskId")
+async def task_apply(server: PygentServer, args: Apply) -> Any:
+    """Take a task's changes over into the workspace, merged three ways."""
+    task = server.app.tasks.get(args.task_id)
+    session = server.session(task.parent_session_id)
+    folder = None if session is None else session.folder
+    return await server.app.tasks.apply(args.task_id, paths=args.files, preview=args.preview, folder=folder)

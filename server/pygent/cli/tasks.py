@@ -1,0 +1,154 @@
+"""`pygent tasks`: what background agents do and have done, and what to take of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from pygent.app import App
+from pygent.cli.console import Console, Events, ago, brief
+from pygent.cli.parser import UsageError
+from pygent.cli.place import Place, opened
+from pygent.cli.run import follow
+from pygent.events import Task
+from pygent.tasks import FINISHED
+
+
+async def tasks(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
+    """`pygent tasks` and its actions."""
+    async with opened(given, environ) as where:
+        if given.action == "list":
+            return _list_tasks(where.app, given, console)
+        found = [_find(where.app, word) for word in given.ids]
+        if not found:
+            raise UsageError(f"tasks {given.action} needs the id of a task")
+        return await _TASKS[given.action](where, found, given, console)
+
+
+def _list_tasks(app: App, given: argparse.Namespace, console: Console) -> int:
+    found = app.tasks.recorded(limit=50)
+    if given.json:
+        console.json({"tasks": msgspec.to_builtins(found)})
+        return 0
+    rows = [[one.id, one.status, ago(one.created_at), one.persona.name, one.title] for one in found]
+    console.table(rows, ["task", "status", "made", "persona", "title"])
+    return 0
+
+
+def _find(app: App, word: str) -> Task:
+    """A task by its id or the end of it.  Raises PygentError `notFound`."""
+    ends = [task for task in app.tasks.recorded() if task.id.endswith(word)]
+    return ends[0] if len(ends) == 1 else app.tasks.get(word)
+
+
+async def _show(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    for task in found:
+        if given.json:
+            console.json({"task": msgspec.to_builtins(task)})
+            continue
+        for name, value in msgspec.to_builtins(task).items():
+            console.answer(f"{name:<16} {value if isinstance(value, str) else brief(value)}\n")
+        if reply := where.app.tasks.reply(task.id):
+            console.answer(f"\n{reply}\n")
+    return 0
+
+
+async def _log(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    seen, shown = 0, Events(console)
+    session_id, task_id = found[0].session_id, found[0].id
+    while True:
+        ended = where.app.tasks.get(task_id).status in FINISHED
+        for envelope in where.app.sessions.get(session_id).events(seen):
+            seen = envelope.seq
+            console.json(envelope) if given.json else shown.show(envelope)
+        if ended or not given.follow:
+            if not given.json and (reply := where.app.tasks.reply(task_id)):
+                console.answer(f"{reply}\n")
+            return 0
+        await asyncio.sleep(0.2)
+
+
+async def _wait(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    ended = await where.app.tasks.wait([task.id for task in found], given.timeout)
+    for task in ended:
+        console.json({"task": task}) if given.json else console.answer(f"{task.id} {task.status}\n")
+    if any(task.status not in FINISHED for task in ended):
+        return 124
+    return 0 if all(task.status == "completed" for task in ended) else 1
+
+
+async def _cancel(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    for task in found:
+        ended = await where.app.tasks.cancel(task.id)
+        console.json({"task": ended}) if given.json else console.answer(f"{ended.id} {ended.status}\n")
+    return 0
+
+
+async def _retry(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    """The new task runs while this process does, as with `pygent delegate`."""
+    if len(found) != 1:
+        raise UsageError("tasks retry needs one task")
+    return await follow(where, lambda: where.app.tasks.retry(found[0].id), given, console)
+
+
+async def _diff(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    for task in found:
+        diff, entries = await where.app.tasks.diff(task.id)
+        if given.json:
+            console.json({"diff": diff, "files": [entry.summary() for entry in entries]})
+        else:
+            console.answer(diff)
+    return 0
+
+
+async def _apply(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    if len(found) != 1:
+        raise UsageError("tasks apply needs one task")
+    done = await where.app.tasks.apply(
+        found[0].id, paths=given.path, preview=given.preview, folder=where.folder
+    )
+    if given.json:
+        console.json(done)
+    else:
+        console.answer("".join(f"{path}\n" for path in done.applied))
+        for conflict in done.conflicts:
+            console.say(f"{conflict.path} {conflict.reason}; it is left as it is", "yellow")
+    return 1 if done.conflicts else 0
+
+
+async def _delete(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    for task in found:
+        deleted = await where.app.tasks.delete(task.id)
+        console.json({"deleted": deleted}) if given.json else console.answer(f"{task.id} deleted\n")
+    return 0
+
+
+async def _collect(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    if not given.path or len(found) != 1 or (given.dest and len(given.path) > 1):
+        raise UsageError("tasks collect needs one task and --path FILE")
+    copies = [
+        copy
+        for path in given.path
+        for copy in where.app.tasks.collect(found[0].id, path, given.dest, where.folder)
+    ]
+    if given.json:
+        console.json({"collected": copies})
+    else:
+        console.answer("".join(f"{path}\n" for path in copies))
+    return 0
+
+
+_TASKS: dict[str, Callable[[Place, list[Task], argparse.Namespace, Console], Awaitable[int]]] = {
+    "show": _show,
+    "log": _log,
+    "wait": _wait,
+    "cancel": _cancel,
+    "retry": _retry,
+    "diff": _diff,
+    "apply": _apply,
+    "collect": _collect,
+    "delete": _delete,
+}
