@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,6 @@ from pygent.errors import PygentError, ToolError
 from pygent.events import (
     NO_USAGE,
     Client,
-    Failure,
     SessionInfo,
     Task,
     TaskChanged,
@@ -31,7 +30,7 @@ from pygent.sessions import Sessions, new_info
 from pygent.shadow import Entry, Shadow
 from pygent.store import Store
 from pygent.takeover import Applied, Takeover
-from pygent.tasks import FINISHED, Limits, Progress, TaskQueue, pick_persona
+from pygent.tasks import FINISHED, Limits, Progress, TaskQueue, failure_of, pick_persona
 from pygent.workspace import Workspace
 
 
@@ -60,11 +59,33 @@ class Tasks:
         self._said: dict[str, str] = {}
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
         sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
-        for task in store.abandoned_tasks():
-            gone = Failure(code="interrupted", message="The program that ran it ended.")
-            store.save_task(
-                msgspec.structs.replace(task, status="interrupted", error=gone, finished_at=now_ms())
-            )
+
+    def recover(self, folders: Collection[str]) -> list[Task]:
+        """Take up the folders' tasks whose process died, each by one process only; returns those taken here.
+
+        A task goes on after its last finished step.  For front ends that stay: a task ends with its process.
+        """
+        return [
+            task
+            for task in self._store.abandoned_tasks()
+            if self._store.session(task.session_id).folder_uri in folders and self._take_up(task.id)
+        ]
+
+    def _take_up(self, task_id: str) -> bool:
+        """Queue an abandoned task here; False if another process was quicker, or its folder is gone."""
+        if not self._store.claim_task(task_id):
+            return False
+        task = self._store.task(task_id)
+        if task.status in FINISHED:
+            return False
+        try:
+            settings = self._sessions.home(self._store.session(task.session_id)).settings
+        except PygentError as error:
+            self._queue.update(task_id, status="interrupted", error=failure_of(error), finished_at=now_ms())
+            return False
+        limits = Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout)
+        self._queue.submit(msgspec.structs.replace(task, status="queued"), limits)
+        return True
 
     async def close(self) -> None:
         """End and mark the tasks of this process."""
@@ -311,7 +332,10 @@ class Tasks:
         progress = Progress(task, self._queue)
         session = self._sessions.open(info, folder, limits, progress.follow)
         try:
-            return await session.chat(self._said.pop(task.id, task.prompt))
+            if (said := self._said.pop(task.id, None)) is not None:
+                return await session.chat(said)
+            # Of a task that was taken up the turn may be under way, or at its end with the record behind.
+            return await session.resume() or session.last_result() or await session.chat(task.prompt)
         finally:
             progress.save()
             await session.close()

@@ -50,6 +50,8 @@ class Journal:
         self._redactor = redactor
         self._deltas = Deltas(self._show, redactor)
         self._seq = 0
+        self.unfinished: str | None = None
+        """The turn that began last, until it is finished: between turns, one whose process died."""
 
     def emit(self, event: AnyEvent) -> None:
         """Commit an event and only then show it; pieces of text are gathered for a moment instead."""
@@ -61,8 +63,7 @@ class Journal:
         envelope = self._store.append(
             self._session_id, self._seq + 1, event, turn_id=self.turn_id, task_id=self._task_id
         )
-        self._seq = envelope.seq
-        self.transcript.apply(event)
+        self._fold(envelope)
         log_event(envelope)
         self._tell(envelope)
 
@@ -73,18 +74,25 @@ class Journal:
         self.emit(event)
 
     def catch_up(self) -> None:
-        """Fold in what was stored since, by another process or before this one; end a turn that died."""
-        envelopes = self._store.events(self._session_id, after=self._seq)
-        for envelope in envelopes:
-            self.transcript.apply(envelope.event)
-        if envelopes:
-            self._seq = envelopes[-1].seq
-        turns = [envelope for envelope in envelopes if isinstance(envelope.event, TurnStarted | TurnFinished)]
-        if turns and isinstance(turns[-1].event, TurnStarted):
-            self.turn_id = turns[-1].turn_id
+        """Fold in what was stored since, by another process or before this one."""
+        for envelope in self._store.events(self._session_id, after=self._seq):
+            self._fold(envelope)
+
+    def end_unfinished(self) -> None:
+        """End a turn whose process died, so that every turn has its end."""
+        if self.unfinished is not None:
+            self.turn_id = self.unfinished
             failure = Failure(code="interrupted", message="The program ended during this turn.")
             self.emit(TurnFinished(status="failed", reply="", usage=NO_USAGE, error=failure))
             self.turn_id = None
+
+    def _fold(self, envelope: Envelope) -> None:
+        self._seq = envelope.seq
+        self.transcript.apply(envelope.event)
+        if isinstance(envelope.event, TurnStarted):
+            self.unfinished = envelope.turn_id
+        elif isinstance(envelope.event, TurnFinished):
+            self.unfinished = None
 
     def _show(self, event: AnyEvent) -> None:
         self._tell(

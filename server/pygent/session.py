@@ -35,6 +35,7 @@ from pygent.events import (
     QuestionAnswered,
     QuestionAsked,
     SessionInfo,
+    ToolFinished,
     TurnFinished,
     TurnResult,
     TurnStarted,
@@ -53,7 +54,7 @@ from pygent.tools import ToolContext, serialise
 from pygent.tools.background import Background
 from pygent.tools.images import image_type
 from pygent.tools.toolbox import Toolbox
-from pygent.transcript import Transcript
+from pygent.transcript import INTERRUPTED, Transcript
 
 log = logging.getLogger("pygent.session")
 TITLE = 60
@@ -110,13 +111,41 @@ class Session:
         Raises PygentError `busy` while another turn runs, here or in another process, and ToolError for an
         image that is none.
         """
-        job = self._begin(text, images, turn_id or new_id("trn"))
+        return await self._until(self._begin(text, images, turn_id or new_id("trn")))
+
+    async def _until(self, job: asyncio.Task[TurnResult]) -> TurnResult:
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
             job.cancel()
             await asyncio.wait({job})
             raise
+
+    def _claim(self) -> None:
+        if self.turn_id is not None or not self._store.claim_session(self.id):
+            raise PygentError("busy", "A turn is running in this session.", "Wait for it or cancel it.")
+
+    async def resume(self) -> TurnResult | None:
+        """Go on with a turn whose process died, after its last finished step; None if there is no such.
+
+        A call that was under way is told to the model as interrupted.  Raises PygentError `busy`.
+        """
+        self._claim()
+        self._journal.catch_up()
+        turn_id = self._journal.unfinished
+        if turn_id is None:
+            self._store.release_session(self.id)
+            return None
+        self._journal.turn_id = turn_id
+        self._save(status="running")
+        for item in self._journal.transcript.open_calls:
+            self._journal.emit(
+                ToolFinished(
+                    item_id=item, status="cancelled", output=INTERRUPTED, truncated=False, duration_ms=0
+                )
+            )
+        job = self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
+        return await self._until(job)
 
     def start(self, text: str, *, images: Sequence[Path] = (), turn_id: str | None = None) -> str:
         """Run a turn in the background; returns its id at once.  Raises as `chat`."""
@@ -154,11 +183,11 @@ class Session:
         return True
 
     def _begin(self, text: str, images: Sequence[Path], turn_id: str) -> asyncio.Task[TurnResult]:
-        if self.turn_id is not None or not self._store.claim_session(self.id):
-            raise PygentError("busy", "A turn is running in this session.", "Wait for it or cancel it.")
+        self._claim()
         try:
             stored = [self._images.add(data, image_type(data, path.name)) for path, data in _read(images)]
             self._journal.catch_up()
+            self._journal.end_unfinished()
         except BaseException:
             self._store.release_session(self.id)
             raise
@@ -209,6 +238,8 @@ class Session:
         )
 
     async def _work(self, emit: Callable[[AnyEvent], None]) -> Ending:
+        if (answer := self._journal.transcript.answer) is not None:
+            return Ending("completed", answer)  # resumed between the answer and the turn's end
         for problem in self.folder.problems:
             emit(Notice(level="warning", text=problem, code="configInvalid"))
         self.folder.problems = []
@@ -309,6 +340,7 @@ class Session:
         """End a turn whose process died, so that every turn has its `turnFinished`."""
         if not self._store.session_owned(self.id):
             self._journal.catch_up()
+            self._journal.end_unfinished()
             if self.info.status != "idle":
                 self._save(status="idle")
 
@@ -342,6 +374,21 @@ class Session:
     def events(self, after: int = 0, limit: int | None = None) -> list[Envelope]:
         """Stored events with a number above `after`."""
         return self._store.events(self.id, after=after, limit=limit)
+
+    def last_result(self) -> TurnResult | None:
+        """How the last turn ended, as far as that is stored; None before the first end."""
+        for envelope in reversed(self.events()):
+            if isinstance(end := envelope.event, TurnFinished):
+                return TurnResult(
+                    session_id=self.id,
+                    turn_id=envelope.turn_id or "",
+                    status=end.status,
+                    reply=end.reply,
+                    changes=[],
+                    usage=end.usage,
+                    error=end.error,
+                )
+        return None
 
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, as `pygent.session.get` gives it."""

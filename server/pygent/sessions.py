@@ -102,7 +102,8 @@ class Sessions:
             if info.task_id is not None:
                 folder = Folder(Path(info.workspace), self.launch, parent=folder)
             session = self.open(info, folder)
-            session.recover()
+            if info.task_id is None:  # a task's turn is taken up again, not ended
+                session.recover()
         return session
 
     def live(self, session_id: str) -> Session | None:

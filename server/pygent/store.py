@@ -7,6 +7,7 @@ keeps every commit through a kill -9 of the process (sqlite.org/wal.html).
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import sqlite3
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pygent.errors import PygentError
-from pygent.events import AnyEvent, Envelope, SessionInfo, Task, now_ms
+from pygent.events import AnyEvent, Envelope, Failure, SessionInfo, Task, now_ms
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -33,6 +34,8 @@ CREATE TABLE tasks (
     cancel_requested INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+
+_UNFINISHED = ("queued", "running", "waiting")
 
 _event = msgspec.json.Decoder(AnyEvent)
 _session = msgspec.json.Decoder(SessionInfo)
@@ -181,30 +184,37 @@ class Store:
     # -- tasks -----------------------------------------------------------------------------------
 
     def save_task(self, task: Task) -> None:
-        """Insert or update a task's record."""
+        """Insert or update a task's record; a new one is this process's to run."""
         self._db.execute(
-            "INSERT INTO tasks (id, parent, status, body) VALUES (?,?,?,?) "
+            "INSERT INTO tasks (id, parent, status, owner, body) VALUES (?,?,?,?,?) "
             "ON CONFLICT (id) DO UPDATE SET status=excluded.status, body=excluded.body",
-            (task.id, task.parent_session_id, task.status, _encode(task)),
+            (task.id, task.parent_session_id, task.status, self.owner.token, _encode(task)),
         )
 
     def task(self, task_id: str) -> Task:
-        """The task's record; PygentError `notFound`."""
-        row = self._db.execute("SELECT body FROM tasks WHERE id=?", (task_id,)).fetchone()
+        """The task as it stands: one whose process died is `interrupted`.  PygentError `notFound`."""
+        row = self._db.execute("SELECT owner, body FROM tasks WHERE id=?", (task_id,)).fetchone()
         if row is None:
             raise PygentError("notFound", f"There is no task {task_id}.", "List them: pygent tasks.")
-        return _task.decode(row[0])
+        return self._standing(*row)
 
     def tasks(
         self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
     ) -> list[Task]:
-        """Tasks, the latest first, of one status or delegated by one session if asked."""
+        """Tasks as they stand, the latest first, of one status or delegated by one session if asked."""
         rows = self._db.execute(
-            "SELECT body FROM tasks WHERE (:status IS NULL OR status=:status) "
-            "AND (:parent IS NULL OR parent=:parent) ORDER BY id DESC LIMIT :limit",
-            {"status": status, "parent": session_id, "limit": -1 if limit is None else limit},
+            "SELECT owner, body FROM tasks WHERE (:parent IS NULL OR parent=:parent) ORDER BY id DESC",
+            {"parent": session_id},
         )
-        return [_task.decode(body) for (body,) in rows]
+        found = (task for row in rows if status in (None, (task := self._standing(*row)).status))
+        return list(itertools.islice(found, limit))
+
+    def _standing(self, owner: str | None, body: bytes) -> Task:
+        task = _task.decode(body)
+        if task.status not in _UNFINISHED or (owner is not None and self.owner.alive(owner)):
+            return task
+        gone = Failure(code="interrupted", message="The program that ran it ended; the next one goes on.")
+        return msgspec.structs.replace(task, status="interrupted", error=gone)
 
     def delete_task(self, task_id: str) -> bool:
         """Forget a task's record; False if there was none."""

@@ -102,7 +102,6 @@ class TaskQueue:
     def submit(self, task: Task, limits: Limits) -> None:
         """Record a new task and start it when there is room."""
         self._store.save_task(task)
-        self._store.claim_task(task.id)
         self._announce(task)
         self._waiting.append((task.id, limits))
         self._fill()

@@ -55,6 +55,18 @@ class Transcript:
             case _:
                 pass
 
+    @property
+    def open_calls(self) -> list[str]:
+        """The item ids of calls that have no result."""
+        return list(self._open)
+
+    @property
+    def answer(self) -> str | None:
+        """The model's last word, if nothing is left to do after it."""
+        last = self._last
+        done = last.get("role") == "assistant" and not self._open and "tool_calls" not in last
+        return str(last.get("content") or "") if done else None
+
     def close_calls(self, output: str) -> None:
         """Give every call that has no result this one."""
         for call in self._open.values():

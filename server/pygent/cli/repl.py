@@ -74,6 +74,8 @@ class Repl:
         console, settings = self._console, self._where.folder.settings
         console.say(f"Pygent {__version__} · {settings.model} · /help lists the commands", "bold")
         say_place(console, self._where)
+        for task in self._where.app.tasks.recover([self._where.folder.uri]):
+            console.say(f"A task that was interrupted goes on: {task.title}", "yellow")
         preloading = asyncio.create_task(asyncio.to_thread(self._where.app.preload))
         try:
             while (text := await self._read()) is not None:

@@ -183,10 +183,11 @@ class PygentServer(BaseServer):
         loop.call_soon(self._settle)
 
     def _settle(self) -> None:
-        """After the handshake: load, tell about the settings, watch their files."""
+        """After the handshake: load, tell about the settings, go on with tasks, watch files."""
         self.host.preload()
         try:
             self.publish()
+            self.app.tasks.recover([folder.uri for folder in self.folders()])
         except PygentError as error:
             self.protocol.tell("window/showMessage", {"type": 1, "message": error.message})
         if self.client.watched_files:
