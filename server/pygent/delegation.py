@@ -103,7 +103,8 @@ class Tasks:
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
         place = self._place(task_id)
-        await self._give_files(request, place)
+        whole = request.isolation != "files" and not (request.isolation is None and request.files)
+        await snapshots.give(folder.workspace, place, request.files, whole=whole)
         base = await self._base(place)
         info = new_info(folder, persona, _title(prompt))
         info = msgspec.structs.replace(info, parent_session_id=request.session_id)
@@ -303,27 +304,6 @@ class Tasks:
         task = msgspec.structs.replace(task, session_id=info.id)
         self._queue.submit(task, limits)
         return task
-
-    async def _give_files(self, request: DelegateRequest, place: Path) -> None:
-        workspace = request.folder.workspace
-        documents = workspace.documents
-        dirty = [] if documents is None else documents.dirty()
-        buffers = {path: documents.text(path) or "" for path in dirty} if documents is not None else {}
-        inside = {path: text for path, text in buffers.items() if workspace.root in path.parents}
-        try:
-            if request.isolation == "files" or (request.isolation is None and request.files):
-                files = [workspace.resolve(name) for name in request.files]
-                missing = [str(path) for path in files if not path.exists()]
-                if missing:
-                    raise PygentError("notFound", f"There is no {missing[0]}.", "Name existing files.")
-                await asyncio.to_thread(snapshots.copy_some, workspace.root, place, files, inside)
-            else:
-                await asyncio.to_thread(snapshots.copy_all, workspace.root, place, inside)
-        except ToolError as error:
-            raise PygentError("denied", str(error)) from error
-        except OSError as error:
-            shutil.rmtree(place.parent, ignore_errors=True)
-            raise PygentError("conflict", f"The task's workspace can't be made: {error}.") from error
 
     async def _run(self, task: Task, limits: Limits) -> TurnResult:
         info = self._store.session(task.session_id)

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pygent.errors import PygentError
+from pygent.errors import PygentError, ToolError
 from pygent.files import write_atomic
 from pygent.gitignore import walk
-from pygent.workspace import is_protected
+from pygent.workspace import Workspace, is_protected
+
+
+async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole: bool) -> None:
+    """Give a task's workspace the whole of another, or these files of it, with its unsaved buffers.
+
+    Raises PygentError: `denied` for a path that leads out, `notFound` for a missing file, `conflict`.
+    """
+    documents = workspace.documents
+    dirty = [] if documents is None else documents.dirty()
+    buffers = {path: documents.text(path) or "" for path in dirty} if documents is not None else {}
+    inside = {path: text for path, text in buffers.items() if workspace.root in path.parents}
+    try:
+        if whole:
+            await asyncio.to_thread(copy_all, workspace.root, place, inside)
+            return
+        chosen = [workspace.resolve(name) for name in files]
+        if missing := [str(path) for path in chosen if not path.exists()]:
+            raise PygentError("notFound", f"There is no {missing[0]}.", "Name existing files.")
+        await asyncio.to_thread(copy_some, workspace.root, place, chosen, inside)
+    except ToolError as error:
+        raise PygentError("denied", str(error)) from error
+    except OSError as error:
+        shutil.rmtree(place.parent, ignore_errors=True)
+        raise PygentError("conflict", f"The task's workspace can't be made: {error}.") from error
 
 
 def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
