@@ -201,8 +201,10 @@ class Turn:
                 problem = str(error)
         title = call.name if bound is None else bound.title()
         self.emit(ToolStarted(item_id=call.item_id, name=call.name, title=title, arguments=arguments))
-        if bound is None:
+        if bound is None or tool is None:
             raise ToolError(problem or "")
+        if tool.changes:
+            await self.context.checkpoint()
         return await bound.run(replace(self.context, item_id=call.item_id))
 
     def _finish(self, call: ToolCall, result: Result, began: float) -> None:

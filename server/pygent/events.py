@@ -296,6 +296,20 @@ class Compacted(Event, frozen=True, kw_only=True):
     tokens_after: int
 
 
+class Checkpoint(Event, frozen=True, kw_only=True):
+    """The snapshots before and after what the turn changed, its commands included; what undo goes back to."""
+
+    before: str
+    after: str
+
+
+class TurnUndone(Event, frozen=True, kw_only=True):
+    """The changes of a turn were taken back, or with `redone` made again."""
+
+    turn_id: str
+    redone: bool = False
+
+
 class TaskChanged(Event, frozen=True, kw_only=True):
     """A delegated task of this session changed."""
 
@@ -334,6 +348,8 @@ AnyEvent = (
     | QuestionAnswered
     | UsageReported
     | Compacted
+    | Checkpoint
+    | TurnUndone
     | TaskChanged
     | Notice
     | TurnFinished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import msgspec
 from pygent import history, transcript
 from pygent.agent import Ending, StepTimedOut, Turn
 from pygent.approvals import Approvals, first_answer
+from pygent.checkpoints import Checkpoints, Undone
 from pygent.errors import PygentError
 from pygent.events import (
     NO_USAGE,
@@ -39,6 +41,7 @@ from pygent.events import (
     TurnFinished,
     TurnResult,
     TurnStarted,
+    TurnUndone,
     UsageReported,
     new_id,
     now_ms,
@@ -48,6 +51,7 @@ from pygent.images import Images
 from pygent.journal import Journal
 from pygent.prompts import system_message
 from pygent.redaction import Redactor
+from pygent.shadow import Shadow
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, failure_of, pick_persona
 from pygent.tools import ToolContext, serialise
@@ -102,6 +106,8 @@ class Session:
             watch=watch,
             redactor=self._redactor,
         )
+        shadow = Shadow(folder.launch.state / "shadow.git")
+        self._checkpoints = Checkpoints(shadow, folder.workspace, self._journal.emit)
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -225,6 +231,8 @@ class Session:
             ending = Ending("failed", "", error=failure_of(error))
         finally:
             ending = replace(ending, reply=self._redactor().whole(ending.reply))
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(self._checkpoints.end())
             self._finish(ending, usage[0])
         return TurnResult(
             session_id=self.id,
@@ -300,6 +308,7 @@ class Session:
             personas=self.folder.personas,
             background=self._background,
             outputs=self.outputs,
+            checkpoint=self._checkpoints.begin,
         )
 
     # -- asking people ---------------------------------------------------------------------------
@@ -333,6 +342,21 @@ class Session:
         if answer is not None:
             self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
         return answer
+
+    async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:
+        """Take back what a turn changed, or make it again; without an id the last that can be.
+
+        Raises PygentError `busy` while a turn runs, and `notFound`.
+        """
+        self._claim()
+        try:
+            self._journal.catch_up()
+            found, done = await self._checkpoints.restore(self.events(), turn_id, redo=redo, preview=preview)
+            if not preview and any(file.conflict is None for file in done.files):
+                self._journal.emit(TurnUndone(turn_id=found, redone=redo))
+        finally:
+            self._store.release_session(self.id)
+        return done
 
     # -- reading ---------------------------------------------------------------------------------
 

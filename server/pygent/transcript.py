@@ -15,10 +15,24 @@ from typing import Any, Literal
 
 import msgspec
 
-from pygent.events import AnyEvent, Envelope, Message, ToolCall, ToolFinished, TurnFinished, TurnStarted
+from pygent.events import (
+    AnyEvent,
+    Envelope,
+    Message,
+    ToolCall,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    TurnUndone,
+)
 
 INTERRUPTED = "Interrupted: the program ended before this call finished. It may have taken effect in part."
 CANCELLED = "The person cancelled the turn before this call was run."
+
+UNDONE = (
+    "[The changes that you made in an earlier turn were taken back. Read files again before you edit them.]"
+)
+REDONE = "[The changes that had been taken back are there again.]"
 
 ImageUrl = Callable[[str], "str | None"]
 """Gives the data URL of a stored image, or None if it is gone."""
@@ -49,6 +63,8 @@ class Transcript:
                 self._add_assistant(event)
             case ToolFinished():
                 self._add_result(event)
+            case TurnUndone():
+                self._add_user(REDONE if event.redone else UNDONE, [])
             case TurnFinished():
                 self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
                 self._answer_expected = event.status == "needsInput"

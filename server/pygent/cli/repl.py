@@ -17,6 +17,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from pygent import __version__
+from pygent.checkpoints import Undone
 from pygent.cli.console import Console, usage_line
 from pygent.cli.place import Place, place
 from pygent.cli.render import Screen
@@ -24,6 +25,7 @@ from pygent.cli.run import open_session, say_place
 from pygent.delegation import DelegateRequest
 from pygent.errors import PygentError
 from pygent.events import NO_USAGE, Usage
+from pygent.paths import path_of
 from pygent.session import Session
 
 SLASH = {
@@ -40,7 +42,8 @@ SLASH = {
     "persona": ("[NAME]", "list the personas, or let another speak"),
     "cost": ("", "the tokens of this session"),
     "save": ("DIR", "save a snapshot (comes with a later version)"),
-    "undo": ("", "undo the last turn (comes with a later version)"),
+    "undo": ("", "take back what the last turn changed"),
+    "redo": ("", "make it again"),
     "compact": ("", "summarise what was said (comes with a later version)"),
     "exit": ("", "leave; also Ctrl-D"),
 }
@@ -146,7 +149,7 @@ class Repl:
         if name not in SLASH:
             self._console.error(f"There is no command /{name}.", "/help lists them.")
             return
-        if name in ("save", "undo", "compact"):
+        if name in ("save", "compact"):
             self._console.error(f"/{name} comes with a later version.")
         elif name == "exit":
             raise EOFError
@@ -161,6 +164,20 @@ class Repl:
                 self._console.answer(f"/{name} {arguments}".ljust(32) + f"{meaning}\n")
         if not rest:
             self._console.say("Alt-Enter begins a new line; @ completes paths; Ctrl-C cancels a turn.", "dim")
+
+    async def _undo(self, _: str) -> None:
+        self._show_undone(await self._session.undo())
+
+    async def _redo(self, _: str) -> None:
+        self._show_undone(await self._session.undo(redo=True))
+
+    def _show_undone(self, done: Undone) -> None:
+        for file in done.files:
+            path = path_of(file.uri)
+            name = file.uri if path is None else self._where.folder.workspace.relative(path)
+            self._console.answer(f"{file.action} {name}\n" if file.conflict is None else "")
+            if file.conflict is not None:
+                self._console.say(f"{name} {file.conflict}; it is left as it is", "yellow")
 
     async def _cmd(self, rest: str) -> None:
         sandbox = await self._where.folder.sandbox(lambda text: self._console.say(text, "dim"))

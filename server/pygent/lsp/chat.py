@@ -268,3 +268,30 @@ async def approval_respond(server: PygentServer, args: Respond) -> Any:
     """Answer an approval by hand."""
     decision = Decision(decision=args.decision, feedback=args.feedback)
     return {"resolved": server.app.approvals.respond(args.approval_id, decision, "editor")}
+
+
+class Undo(Arguments, frozen=True, kw_only=True):
+    """A turn, the last one of the last session if none is named, and whether only to say what would be."""
+
+    session_id: str | None = None
+    turn_id: str | None = None
+    preview: bool = False
+
+
+async def _undo(server: PygentServer, args: Undo, *, redo: bool) -> Any:
+    session = server.session(args.session_id or server.last_session)
+    if session is None:
+        raise PygentError("notFound", "There is no session yet.", "Give a sessionId.")
+    return await session.undo(args.turn_id, redo=redo, preview=args.preview)
+
+
+@command("pygent.undo", "`{files: [{uri, action, conflict?}], restored: bool}`")
+async def undo(server: PygentServer, args: Undo) -> Any:
+    """Take back what a turn changed, by commands too, and keep what was typed since."""
+    return await _undo(server, args, redo=False)
+
+
+@command("pygent.redo", "as `pygent.undo`")
+async def redo(server: PygentServer, args: Undo) -> Any:
+    """Make changes again that were taken back."""
+    return await _undo(server, args, redo=True)

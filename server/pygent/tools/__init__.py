@@ -66,7 +66,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a call may use; `outputs` is where whole outputs of this session's commands are kept."""
+    """What a call may use; `outputs` is where whole outputs of this session's commands are kept.
+
+    `checkpoint` remembers the workspace as it is before the turn's first change.
+    """
 
     session_id: str
     task_id: str | None
@@ -84,6 +87,7 @@ class ToolContext:
     personas: Callable[[], list[Persona]]
     background: Background
     outputs: Path
+    checkpoint: Callable[[], Awaitable[None]]
 
     async def confirm(self, **fields: Any) -> None:
         """Get a person's consent for an `Approval` of these fields.
@@ -136,6 +140,8 @@ class Arguments(msgspec.Struct, kw_only=True):
     name: ClassVar[str]
     parallel: ClassVar[bool] = False
     """Whether the tool changes nothing, so that calls of one answer may run at the same time."""
+    changes: ClassVar[bool] = False
+    """Whether the tool may change files of the workspace."""
     delegates: ClassVar[bool] = False
     """Whether the tool belongs to delegation, which is one level deep."""
 
@@ -157,6 +163,7 @@ class Tool:
     parameters: dict[str, Any]
     bind: Callable[[dict[str, Any]], Call]
     parallel: bool = False
+    changes: bool = False
     delegates: bool = False
     source: str = "built-in"
 
@@ -213,7 +220,7 @@ def _tool(kind: type[Arguments]) -> Tool:
             raise ToolError(f"Wrong arguments of {kind.name}: {error}.") from error
 
     description = " ".join((kind.__doc__ or "").split())
-    return Tool(kind.name, description, _parameters(kind), bind, kind.parallel, kind.delegates)
+    return Tool(kind.name, description, _parameters(kind), bind, kind.parallel, kind.changes, kind.delegates)
 
 
 def _parameters(kind: type[Arguments]) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class CollectFile(Arguments):
     """Copy a file or folder out of a task's workspace into yours."""
 
     name: ClassVar[str] = "collect_file"
+    changes: ClassVar[bool] = True
     delegates: ClassVar[bool] = True
     task_id: TaskId
     path: Annotated[str, Meta(description="In the task's workspace.")]

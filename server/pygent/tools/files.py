@@ -69,6 +69,7 @@ class WriteFile(Arguments):
     """Create a file, or replace its whole content. To change a part of a file use edit_file."""
 
     name: ClassVar[str] = "write_file"
+    changes: ClassVar[bool] = True
     path: PathArgument
     content: str
 
@@ -92,6 +93,7 @@ class EditFile(Arguments):
     """
 
     name: ClassVar[str] = "edit_file"
+    changes: ClassVar[bool] = True
     path: PathArgument
     old: str
     new: str

@@ -24,6 +24,7 @@ class Bash(Arguments):
     """
 
     name: ClassVar[str] = "bash"
+    changes: ClassVar[bool] = True
     cmd: Annotated[str, Meta(description="The command; may be a whole script.")]
     background: bool = False
 

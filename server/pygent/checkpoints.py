@@ -1,0 +1,109 @@
+"""Undo and redo: the workspace before and after what a turn changed, and the way between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from pygent.errors import PygentError
+from pygent.events import AnyEvent, Checkpoint, Envelope, TurnUndone, Wire
+from pygent.shadow import Shadow
+from pygent.takeover import Takeover
+from pygent.workspace import Workspace
+
+PATIENCE = 20.0
+"""Seconds that a snapshot may take; a turn whose workspace is too large for that can't be undone."""
+
+log = logging.getLogger("pygent.checkpoints")
+
+
+class UndoneFile(Wire, frozen=True, kw_only=True):
+    """A file that undo or redo touches; with `conflict` it was left as it is."""
+
+    uri: str
+    action: str
+    conflict: str | None = None
+
+
+class Undone(Wire, frozen=True, kw_only=True):
+    """What undo or redo did, or with `preview` would do; `restored` if every file could be."""
+
+    files: list[UndoneFile]
+    restored: bool
+
+
+class Checkpoints:
+    """The checkpoints of one session's turns.  `emit` stores an event of the running turn."""
+
+    def __init__(self, shadow: Shadow, workspace: Workspace, emit: Callable[[AnyEvent], None]) -> None:
+        self._shadow = shadow
+        self._workspace = workspace
+        self._emit = emit
+        self._before: str | None = None
+        self._tried = False
+
+    async def begin(self) -> None:
+        """Remember the workspace as it is, before the turn's first change."""
+        if not self._tried:
+            self._tried = True
+            self._before = await self._take()
+
+    async def end(self) -> None:
+        """Remember it as the turn left it, if anything is different."""
+        before, self._before, self._tried = self._before, None, False
+        after = None if before is None else await self._take()
+        if before is not None and after is not None and before != after:
+            self._emit(Checkpoint(before=before, after=after))
+
+    async def restore(
+        self, events: Iterable[Envelope], turn_id: str | None, *, redo: bool, preview: bool
+    ) -> tuple[str, Undone]:
+        """Take a turn's changes back, or make them again; without an id those of the last that can be.
+
+        What a person changed since is merged or kept.  Returns the turn's id.  Raises PygentError `notFound`.
+        """
+        made, undone = _history(events)
+        able = undone if redo else [one for one in made if one not in undone]
+        wanted = turn_id or (able[-1] if able else "")
+        if wanted not in able:
+            what = "been undone" if redo else "changed files and is not undone"
+            raise PygentError("notFound", f"There is no turn that has {what}.", "Undo needs git.")
+        point = made[wanted]
+        here, there = (point.before, point.after) if redo else (point.after, point.before)
+        entries = await self._shadow.entries(here, there)
+        done = await Takeover(self._shadow, self._workspace, named=True, preview=preview).run(entries)
+        reasons = {conflict.path: conflict.reason for conflict in done.conflicts}
+        files = [
+            UndoneFile(
+                uri=(self._workspace.root / entry.path).as_uri(),
+                action=entry.kind,
+                conflict=reasons.get(entry.path),
+            )
+            for entry in entries
+        ]
+        return wanted, Undone(files=files, restored=not reasons)
+
+    async def _take(self) -> str | None:
+        if not self._shadow.available:
+            return None
+        try:
+            return await asyncio.wait_for(self._shadow.take(self._workspace.root), PATIENCE)
+        except (PygentError, asyncio.TimeoutError) as error:
+            log.warning("no snapshot: %s", error)
+            return None
+
+
+def _history(events: Iterable[Envelope]) -> tuple[dict[str, Checkpoint], list[str]]:
+    """The checkpoints by turn, and the turns that are undone now, the latest last."""
+    made: dict[str, Checkpoint] = {}
+    undone: list[str] = []
+    for envelope in events:
+        if isinstance(event := envelope.event, Checkpoint):
+            made[envelope.turn_id or ""] = event
+        elif isinstance(event, TurnUndone):
+            if event.turn_id in undone:
+                undone.remove(event.turn_id)
+            if not event.redone:
+                undone.append(event.turn_id)
+    return made, undone
