@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.story import call, story
 
+from pygent import checkpoints
 from pygent.errors import PygentError
-from pygent.events import Checkpoint, TurnUndone
+from pygent.events import Checkpoint, Notice, TurnUndone
 from pygent.replay import Reply, ScriptedCall
 
 DONE = Reply(text="Done.")
@@ -96,3 +97,18 @@ async def test_a_cancelled_turn_can_be_taken_back(workspace: Path) -> None:
         assert await session.cancel()
         assert (await session.undo()).restored
     assert (workspace / "text").read_text() == "one\ntwo\nthree\nfour\n"
+
+
+async def test_a_workspace_that_is_too_large_for_a_snapshot_is_told_once(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.0001)
+    replies = [call("write_file", path=name, content=name) for name in "ab"]
+    async with story(workspace, *replies, DONE) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        assert (await session.chat("go")).status == "completed"
+        told = [event.text for event in tale.person.of(Notice) if event.code == "snapshot"]
+        assert len(told) == 1
+        assert "can't be undone" in told[0]
+        with pytest.raises(PygentError, match="no turn"):
+            await session.undo()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 
 from pygent.errors import PygentError
-from pygent.events import AnyEvent, Checkpoint, Envelope, TurnUndone, Wire
+from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone, Wire
 from pygent.shadow import Shadow
 from pygent.takeover import Takeover
 from pygent.workspace import Workspace
 
 PATIENCE = 20.0
 """Seconds that a snapshot may take; a turn whose workspace is too large for that can't be undone."""
-
-log = logging.getLogger("pygent.checkpoints")
 
 
 class UndoneFile(Wire, frozen=True, kw_only=True):
@@ -42,6 +39,7 @@ class Checkpoints:
         self._emit = emit
         self._before: str | None = None
         self._tried = False
+        self._given_up = False
 
     async def begin(self) -> None:
         """Remember the workspace as it is, before the turn's first change."""
@@ -85,13 +83,17 @@ class Checkpoints:
         return wanted, Undone(files=files, restored=not reasons)
 
     async def _take(self) -> str | None:
-        if not self._shadow.available:
+        if self._given_up or not self._shadow.available:
             return None
         try:
             return await asyncio.wait_for(self._shadow.take(self._workspace.root), PATIENCE)
-        except (PygentError, asyncio.TimeoutError) as error:
-            log.warning("no snapshot: %s", error)
-            return None
+        except asyncio.TimeoutError:
+            self._given_up = True
+            why = f"a snapshot takes longer than {PATIENCE:g} s; is something large not in .gitignore?"
+        except PygentError as error:
+            why = error.message
+        self._emit(Notice(level="warning", text=f"This turn can't be undone: {why}", code="snapshot"))
+        return None
 
 
 def _history(events: Iterable[Envelope]) -> tuple[dict[str, Checkpoint], list[str]]:

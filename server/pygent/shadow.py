@@ -138,13 +138,24 @@ class Shadow:
             )
         if not (self._folder / "HEAD").exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            await self._git("init", "--quiet", "--bare", "--template=", str(self._folder))
+            try:
+                await self._git("init", "--quiet", "--bare", "--template=", str(self._folder))
+            except PygentError:
+                if not (self._folder / "HEAD").exists():  # else another process made it meanwhile
+                    raise
         (self._folder / "info").mkdir(exist_ok=True)
         (self._folder / "info" / "attributes").write_text(ATTRIBUTES)
 
     async def _git(self, *arguments: str, root: Path | None = None, index: Path | None = None) -> bytes:
         process = await self._start(*arguments, root=root, index=index)
-        out, errors = await process.communicate()
+        try:
+            out, errors = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            if index is not None:
+                index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
+            raise
         if process.returncode != 0:
             said = " ".join(errors.decode("utf-8", "replace").split())[:400]
             raise PygentError("conflict", f"git {arguments[0]} failed: {said}.", None)
