@@ -71,6 +71,7 @@ class Shadow:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._making = asyncio.Lock()
 
     @property
     def available(self) -> bool:
@@ -79,7 +80,8 @@ class Shadow:
 
     async def take(self, root: Path) -> str:
         """The tree of a folder as it is, without what its `.gitignore` leaves out."""
-        await self._make()
+        async with self._making:
+            await self._make()
         index = self._folder / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:24]}"
         left_out: list[str] = []
         while True:
