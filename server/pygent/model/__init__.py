@@ -14,7 +14,7 @@ class AskedCall:
     """A tool call as the model asked for it.
 
     `arguments` is a JSON object's text, re-serialised; if what came was not one it is `{}` and `error`
-    says what was wrong (research/endpoints.md rule 2: bad arguments in the history poison a session).
+    says what was wrong: some servers refuse a whole conversation for bad arguments in its history.
     """
 
     call_id: str
@@ -38,7 +38,7 @@ class Answer:
 class Prompt:
     """What is sent: chat messages already serialised to JSON, one each, and the tools likewise.
 
-    Serialised once and kept, older messages cost nothing at the next step (research/performance.md).
+    Serialised once and kept, older messages cost nothing at the next step.
     """
 
     messages: Sequence[bytes]
