@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -20,9 +21,10 @@ from tests.conftest import TEST_IMAGE, missing
 from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import Sandbox, container
+from pygent.sandbox import Sandbox, container, engine
 from pygent.sandbox.choose import open_sandbox
 from pygent.sandbox.docker import DockerSandbox
+from pygent.sandbox.owner import process_identity
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_image")]
 REGISTRY = "127.0.0.1:5000"
@@ -141,6 +143,25 @@ async def test_a_registry_that_does_not_answer(workspace: Path, state: Path) -> 
         await start(workspace, state, image="127.0.0.1:9/some/image:1")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a socket that is somebody else's")
+async def test_no_rights_on_the_socket(workspace: Path, state: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = str(state / "docker.sock")
+        listener.bind(path)
+        listener.listen()
+        os.chmod(path, 0o600)
+        os.chown(path, 12345, 12345)
+        # Without these two capabilities root has no more rights on it than anybody.
+        done = await asyncio.create_subprocess_exec(
+            *("setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, "-c", OWNER),
+            *(str(workspace), str(state), TEST_IMAGE),
+            env={**os.environ, "DOCKER_HOST": f"unix://{path}"},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await done.communicate()
+    assert f"no rights on Docker's socket unix://{path}" in said.decode()
+
+
 async def test_a_daemon_that_is_down(workspace: Path, state: Path) -> None:
     path = state / "engine.sock"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -240,6 +261,73 @@ async def test_an_engine_that_sees_another_folder_is_refused(workspace: Path, st
     assert "has another folder" in said.decode()
 
 
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from pygent.config import Settings
+from pygent.sandbox.choose import open_sandbox
+
+async def main():
+    settings = Settings(use_docker="1", image=sys.argv[3])
+    sandbox = await open_sandbox(settings, Path(sys.argv[1]), environ=dict(os.environ),
+                                 report=print, state=Path(sys.argv[2]))
+    await sandbox.run("sleep 600")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("moment", ["created", "running"])
+async def test_a_slow_engine_keeps_no_container_of_a_killed_owner(
+    moment: str, workspace: Path, state: Path
+) -> None:
+    """Killed as soon as the engine has made it and before it has said so, and before it has said that it runs."""
+    async with relay("/var/run/docker.sock", 0.5) as port:
+        owner = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", OWNER, str(workspace), str(state), TEST_IMAGE),
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{port}"},
+        )
+        listed = ("ps", "-aq", "--filter", f"label={container.OWNER}={process_identity(owner.pid)}")
+        while not await asyncio.to_thread(docker, *listed, "--filter", f"status={moment}"):
+            await asyncio.sleep(0.05)
+        owner.kill()
+        await owner.wait()
+        until = time.monotonic() + 10
+        while await asyncio.to_thread(docker, *listed):
+            assert time.monotonic() < until
+            await asyncio.sleep(0.2)
+
+
+def test_an_engine_that_limits_nothing_is_known_by_its_own_word() -> None:
+    said = json.loads(
+        '{"MemoryLimit": false, "SwapLimit": false, "CpuCfsQuota": false, "PidsLimit": false,'
+        ' "CgroupDriver": "none", "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}'
+    )  # of rootless Docker 20.10 without delegated control groups
+    assert engine.rootless(said)
+    assert engine.enforced(said) == ["fileSize"]
+    here = engine.connect(os.environ).info()
+    assert engine.enforced(here) == ["memory", "cpus", "processes", "fileSize"]
+    assert not engine.rootless(here)
+
+
+@pytest.mark.parametrize(
+    "place", ["run/docker.sock", "home/.docker/run/docker.sock", "run/podman/podman.sock"]
+)
+def test_engines_are_found_where_they_listen(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        engine, "SOCKETS", engine.SOCKETS[1:]
+    )  # the engine of the tests is in the first place
+    monkeypatch.chdir(tmp_path)
+    environ = {"HOME": "home", "XDG_RUNTIME_DIR": "run"}
+    Path(place).parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        assert engine.address(environ) == f"unix://{place}"
+    assert engine.address({**environ, "DOCKER_HOST": "tcp://10.0.0.1:2376"}) == "tcp://10.0.0.1:2376"
+
+
 async def test_an_engine_over_tcp_that_sees_the_folder_is_used(workspace: Path, state: Path) -> None:
     async with relay("/var/run/docker.sock") as port:
         sandbox = await start(workspace, state, DOCKER_HOST=f"tcp://127.0.0.1:{port}")
@@ -282,14 +370,12 @@ async def test_garbage_on_the_pipe_ends_nothing(workspace: Path, state: Path) ->
 
 async def test_only_containers_of_the_dead_are_removed(workspace: Path, state: Path) -> None:
     dead = subprocess.Popen(["sleep", "60"])
-    mark = container.process_identity(dead.pid)
+    mark = process_identity(dead.pid)
     dead.kill()
     dead.wait()
     run = ("run", "-d", "--label", f"{container.LABEL}=1", "--label")
     orphan = docker(*run, f"{container.OWNER}={mark}", TEST_IMAGE, "sleep", "300")
-    alive = docker(
-        *run, f"{container.OWNER}={container.process_identity(os.getpid())}", TEST_IMAGE, "sleep", "300"
-    )
+    alive = docker(*run, f"{container.OWNER}={process_identity(os.getpid())}", TEST_IMAGE, "sleep", "300")
     elsewhere = docker(*run, f"{container.OWNER}=other-machine:b:1:1", TEST_IMAGE, "sleep", "300")
     foreign = docker("run", "-d", TEST_IMAGE, "sleep", "300")
     try:
@@ -308,5 +394,5 @@ async def test_a_set_up_that_fails_is_told_and_leaves_nothing(workspace: Path, s
     )
     with pytest.raises(SandboxUnavailable, match="ended with 4: no luck"):
         await open_sandbox(settings, workspace, environ=dict(os.environ), report=lambda _: None, state=state)
-    own = f"label={container.OWNER}={container.process_identity(os.getpid())}"
+    own = f"label={container.OWNER}={process_identity(os.getpid())}"
     assert docker("ps", "-aq", "--filter", own) == ""

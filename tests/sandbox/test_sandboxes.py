@@ -202,20 +202,73 @@ asyncio.run(main())
 """
 
 
+async def killed_owner(workspace: Path, state: Path, command: str, *before: str) -> None:
+    """Kill -9 a process whose sandbox without Docker runs a command that is left then."""
+    owner = await asyncio.create_subprocess_exec(
+        *(*before, sys.executable, "-c", OWNER, str(workspace), str(state), "0", "", command),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    while not alive(f"^{command.rpartition('& ')[2]}"):
+        await asyncio.sleep(0.05)
+    owner.kill()
+    await owner.wait()
+
+
 @pytest.mark.bubblewrap
 @pytest.mark.usefixtures("bwrap")
 async def test_no_process_outlives_a_killed_owner(workspace: Path, state: Path) -> None:
     mark = f"6{time.time_ns() % 10**8:08d}"
-    command = f"setsid sleep {mark} & sleep {mark}"
-    owner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", OWNER, str(workspace), str(state), "0", "", command),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    while not alive(f"^sleep {mark}"):
-        await asyncio.sleep(0.05)
-    owner.kill()
-    await owner.wait()
+    await killed_owner(workspace, state, f"setsid sleep {mark} & sleep {mark}")
     assert await gone(f"^sleep {mark}")
+
+
+WITHOUT_BWRAP = (
+    *("unshare", "--mount", "sh", "-c"),
+    'for path in $(which -a bwrap); do mount --bind /dev/null $path; done; exec "$@"',
+    "-",
+)
+HIDING = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root can hide an installed bubblewrap"
+)
+
+
+@HIDING
+async def test_plain_local_ends_at_its_start_what_the_dead_left_and_nothing_else(
+    workspace: Path, state: Path
+) -> None:
+    mark, other = (f"{digit}{time.time_ns() % 10**8:08d}" for digit in "54")
+    bare = await make("local", workspace, state)
+    living = asyncio.create_task(bare.run(f"sleep {other}"))
+    await killed_owner(workspace, state, f"setsid sleep {mark} & sleep {mark}", *WITHOUT_BWRAP)
+    assert alive(f"^sleep {mark}")
+    await bare.start()
+    assert await gone(f"^sleep {mark}")
+    assert alive(f"^sleep {other}")
+    living.cancel()
+    await asyncio.wait([living])
+
+
+AS_SOMEBODY = (
+    *("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"),
+    # Python may be in root's home; what reads files may still not read other processes.
+    *("--bounding-set=-all,+dac_override", "--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override"),
+)
+
+
+@HIDING
+async def test_a_command_in_plain_local_cannot_read_our_environment(workspace: Path, state: Path) -> None:
+    os.chown(workspace, 12345, 12345)
+    spy = "cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n' | grep ^THE_KEY; echo looked as $(id -u)"
+    shown = OWNER.replace("await sandbox.run(sys.argv[5])", "print((await sandbox.run(sys.argv[5])).output)")
+    owner = await asyncio.create_subprocess_exec(
+        *(*WITHOUT_BWRAP, *AS_SOMEBODY, sys.executable, "-c", shown),
+        *(str(workspace), str(state), "0", "", spy),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "THE_KEY": SECRET},
+    )
+    said, _ = await owner.communicate()
+    assert "looked as 12345" in said.decode()
+    assert "THE_KEY" not in said.decode()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for somebody else")

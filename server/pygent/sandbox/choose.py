@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import Report, Sandbox
+from pygent.sandbox import Report, Sandbox, tree
 from pygent.sandbox.bubblewrap import BubblewrapSandbox
 from pygent.sandbox.docker import DockerSandbox
 from pygent.sandbox.engine import connect
@@ -29,6 +29,7 @@ async def open_sandbox(
     tries Docker first.  `report` hears of each step down and of waiting, in whole sentences.
     Raises SandboxUnavailable.
     """
+    tree.conceal()
     profile = Profile.of(settings, root, state, environ)
     wanted = profile.requested
     if wanted == "0":
@@ -55,7 +56,9 @@ async def _without_docker(profile: Profile, why: str, report: Report) -> Sandbox
     except SandboxUnavailable as error:
         reason = f"{why}; {_lower(error.message)}"
         report(f"NO SANDBOX: commands run directly on this machine. {reason}")
-        return LocalSandbox(replace(profile, reason=reason))
+        local = LocalSandbox(replace(profile, reason=reason))
+        await local.start()
+        return local
     report(f"Commands run in a bubblewrap sandbox. {why}.")
     return sandbox
 

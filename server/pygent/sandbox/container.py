@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pygent.files import write_atomic
+from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
 
 LABEL = "dev.pygent.sandbox"
@@ -19,25 +18,6 @@ HOME = "/home/agent"
 WAIT = ["/bin/sh", "-c", "while read -r line; do (:); done"]
 """The first process of a container without Python: it ends with its input, and at each line of it waits for
 a child, which takes the ended orphans with it."""
-
-
-def process_identity(pid: int) -> str | None:
-    """What names a process on this machine for ever: its id and start time; None if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{platform.node()}:{boot}:{pid}:{fields[19].decode()}"
-    except (OSError, IndexError):
-        return f"{platform.node()}:::" if sys.platform != "linux" else None
-
-
-def abandoned(owner: str) -> bool:
-    """Whether the process that made a container is surely dead: on this machine, and no longer there."""
-    host, _, rest = owner.partition(":")
-    fields = rest.split(":")
-    if host != platform.node() or len(fields) != 3 or not fields[1].isdigit():
-        return False
-    return process_identity(int(fields[1])) != owner
 
 
 def supervisor_source() -> str:

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,9 +21,12 @@ from pygent.sandbox.output import Output
 from pygent.sandbox.process import result
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import set_up
+from pygent.sandbox.watchdog import watched
 
 Connection: TypeAlias = Line | Execs
 _Made: TypeAlias = tuple[type[Line] | type[Execs], Any, Any]
+
+_LIMITS = ("memory", "cpus", "processes", "fileSize")
 
 
 class DockerSandbox:
@@ -40,6 +43,7 @@ class DockerSandbox:
         self._starting = asyncio.Lock()
         self._line: Connection | None = None
         self._guarded: object = None
+        self._limits: Sequence[str] = _LIMITS
 
     @property
     def overlapping(self) -> bool:
@@ -55,7 +59,7 @@ class DockerSandbox:
             image=self._profile.image,
             network=self._profile.limits.network,
             workspace=self.workdir,
-            limits=self._profile.describe("memory", "cpus", "processes", "fileSize"),
+            limits=self._profile.describe(*self._limits),
             container_id=None if self._line is None else self._line.container_id,
         )
 
@@ -151,15 +155,35 @@ class DockerSandbox:
             engine.reap(client)
             engine.have_image(client, image, report, stop)
             self._guarded = self._profile.guarded()
-            rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or [])
-            wanted = container.arguments(self._profile, rootless=rootless, env=self._env)
+            info = client.info()
+            self._limits = engine.enforced(info)
+            if missing := [name for name in _LIMITS if name not in self._limits]:
+                report(f"This Docker engine limits no {', no '.join(missing)}: it has no control groups.")
+            wanted = container.arguments(self._profile, rootless=engine.rootless(info), env=self._env)
             try:
-                return Line, *_started(client, wanted, stop)
+                return Line, *self._started(client, wanted, stop)
             except docker.errors.APIError as error:
                 if "python3" not in str(error):
                     raise
             report(f"The image {image} has no python3: commands run one at a time, and slower.")
-            return Execs, *_started(client, {**wanted, "command": container.WAIT}, stop)
+            return Execs, *self._started(client, {**wanted, "command": container.WAIT}, stop)
+
+    def _started(self, client: Any, wanted: dict[str, Any], stop: threading.Event) -> tuple[Any, Any]:
+        """A container that was attached to before it started, so that it ends with us from its start."""
+        name = f"pygent-{secrets.token_hex(6)}"
+        with watched(name, self._profile.environ):
+            made = client.containers.create(**wanted, name=name)
+            try:
+                attached = client.api.attach_socket(
+                    made.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+                )
+                made.start()
+                if stop.is_set():
+                    raise SandboxUnavailable("Starting the sandbox was cancelled.")
+            except BaseException:
+                engine.remove(made)
+                raise
+        return made, attached._sock
 
     async def _check_mount(self, line: Connection) -> None:
         """Make sure that an engine elsewhere mounted our folder and not one of its own of the same name.
@@ -181,19 +205,3 @@ class DockerSandbox:
                 f"{self._profile.root} than this machine.",
                 "Use an engine on this machine, or set PYGENT_USE_DOCKER=0.",
             )
-
-
-def _started(client: Any, wanted: dict[str, Any], stop: threading.Event) -> tuple[Any, Any]:
-    """A container that was attached to before it started, so that no word of it is missed."""
-    made = client.containers.create(**wanted)
-    try:
-        attached = client.api.attach_socket(
-            made.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        )
-        made.start()
-        if stop.is_set():
-            raise SandboxUnavailable("Starting the sandbox was cancelled.")
-    except BaseException:
-        engine.remove(made)
-        raise
-    return made, attached._sock

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Report, container
+from pygent.sandbox.owner import abandoned
 
 SOCKETS = (
     "/var/run/docker.sock",
@@ -125,12 +126,27 @@ def has_image(image: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
+def enforced(info: Mapping[str, Any]) -> list[str]:
+    """Those limits that an engine can put in force, of what it says of itself (`GET /info`).
+
+    Rootless Docker without delegated control groups discards them with no more than a warning
+    (docs.docker.com, "Rootless mode: Limiting resources").
+    """
+    needed = {"memory": "MemoryLimit", "cpus": "CpuCfsQuota", "processes": "PidsLimit"}
+    return [name for name, key in needed.items() if info.get(key)] + ["fileSize"]
+
+
+def rootless(info: Mapping[str, Any]) -> bool:
+    """Whether the engine runs without root, and maps the person to root inside."""
+    return any("rootless" in option for option in info.get("SecurityOptions") or [])
+
+
 def reap(client: Any) -> None:
     """Remove the containers of servers that died, and nobody else's."""
     import docker.errors  # noqa: PLC0415 - heavy
 
     for found in client.api.containers(all=True, filters={"label": f"{container.LABEL}=1"}):
-        if container.abandoned(found["Labels"].get(container.OWNER, "")):
+        if abandoned(found["Labels"].get(container.OWNER, "")):
             with contextlib.suppress(docker.errors.APIError):
                 client.api.remove_container(found["Id"], force=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pygent.events import Isolation
 from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
 from pygent.sandbox.environment import environment
 from pygent.sandbox.output import Output
+from pygent.sandbox.owner import new_mark, reap
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import limited
@@ -53,7 +53,8 @@ class LocalSandbox:
         )
 
     async def start(self) -> None:
-        """Nothing to get ready."""
+        """End what the commands of a killed server left running."""
+        reap()
 
     async def run(
         self,
@@ -74,8 +75,9 @@ class LocalSandbox:
             owner_of(root),
             limits=self._profile.limits,
         )
-        mark = secrets.token_hex(8)
-        output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
+        mark = new_mark()
+        place = outputs or self._profile.outputs
+        output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
         return await run_process(spawn, output=output, mark=mark, timeout=timeout)
 
     async def close(self) -> None:
