@@ -382,7 +382,7 @@ async def test_delegated_work_runs_apart_and_is_collected(workspace: Path) -> No
         (task,) = tale.app.tasks.recorded()
         (ended,) = await tale.app.tasks.wait([task.id], 20)
         assert ended.status == "completed"
-        assert tale.app.tasks.reply(task.id) == "Tests are written."
+        assert tale.app.tasks.results.reply(task.id) == "Tests are written."
 
 
 async def test_further_tasks_wait_for_room(workspace: Path) -> None:

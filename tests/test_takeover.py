@@ -57,7 +57,7 @@ async def test_every_kind_of_change_is_told_and_taken_over(workspace: Path) -> N
     fill(workspace)
     async with story(workspace, call("bash", cmd=WORK), DONE) as tale:
         task = await delegated(tale)
-        diff, entries = await tale.app.tasks.diff(task.id)
+        diff, entries = await tale.app.tasks.results.diff(task.id)
         kinds = {entry.path: entry.kind for entry in entries}
         assert kinds == {
             **dict.fromkeys(("text", "dos", "bare", "binary", "run.sh"), "edited"),
@@ -69,9 +69,9 @@ async def test_every_kind_of_change_is_told_and_taken_over(workspace: Path) -> N
         assert "-five\n+FIVE\n" in diff
         assert "\\ No newline at end of file" in diff
         assert (workspace / "text").read_bytes() == GIVEN["text"]  # a task never works in its parent's folder
-        preview = await tale.app.tasks.apply(task.id, preview=True)
+        preview = await tale.app.tasks.results.apply(task.id, preview=True)
         assert (workspace / "text").read_bytes() == GIVEN["text"]
-        done = await tale.app.tasks.apply(task.id)
+        done = await tale.app.tasks.results.apply(task.id)
         assert done == await again(tale, task)
         assert set(preview.applied) >= set(done.applied)
     assert sorted(done.applied) == sorted(path for path in kinds if path not in ("out", "up"))
@@ -90,7 +90,7 @@ async def test_every_kind_of_change_is_told_and_taken_over(workspace: Path) -> N
 
 async def again(tale: Story, task: Task) -> Applied:
     """Taking over twice changes nothing more."""
-    return await tale.app.tasks.apply(task.id)
+    return await tale.app.tasks.results.apply(task.id)
 
 
 async def test_what_a_person_did_since_is_merged_or_left_alone(workspace: Path) -> None:
@@ -103,7 +103,7 @@ async def test_what_a_person_did_since_is_merged_or_left_alone(workspace: Path) 
         (workspace / "gone").write_text("still needed\n")
         (workspace / "fresh").write_text("mine\n")
         (workspace / "theirs").unlink()
-        done = await tale.app.tasks.apply(task.id)
+        done = await tale.app.tasks.results.apply(task.id)
     assert done.applied == ["text"]
     reasons = {conflict.path: conflict.reason for conflict in done.conflicts}
     assert reasons == {
@@ -124,12 +124,12 @@ async def test_a_choice_of_files_is_taken_over_and_what_is_protected_only_by_nam
     )
     async with story(workspace, call("bash", cmd=work), DONE) as tale:
         task = await delegated(tale)
-        assert (await tale.app.tasks.apply(task.id, paths=["b"])).applied == ["b"]
-        rest = await tale.app.tasks.apply(task.id)
+        assert (await tale.app.tasks.results.apply(task.id, paths=["b"])).applied == ["b"]
+        rest = await tale.app.tasks.results.apply(task.id)
         assert {conflict.path for conflict in rest.conflicts} == {"pygent.toml", ".vscode/x"}
-        assert (await tale.app.tasks.apply(task.id, paths=[".vscode/x"])).applied == [".vscode/x"]
+        assert (await tale.app.tasks.results.apply(task.id, paths=[".vscode/x"])).applied == [".vscode/x"]
         with pytest.raises(PygentError, match="did not change nothing"):
-            await tale.app.tasks.apply(task.id, paths=["nothing"])
+            await tale.app.tasks.results.apply(task.id, paths=["nothing"])
     assert sorted(path.name for path in workspace.iterdir()) == [".vscode", "a", "b"]
 
 
@@ -141,7 +141,7 @@ async def test_a_file_behind_a_link_is_not_written(workspace: Path) -> None:
         outside = workspace.parent / "outside"
         (workspace / "folder").rename(outside)
         (workspace / "folder").symlink_to(outside)
-        done = await tale.app.tasks.apply(task.id)
+        done = await tale.app.tasks.results.apply(task.id)
     assert done.applied == []
     assert (outside / "file").read_text() == "x"
 

@@ -84,11 +84,11 @@ class Pygent:
 
     def reply(self, task_id: str) -> str:
         """What a task's agent said at its end; empty before."""
-        return self._do(_called(self._app.tasks.reply, task_id))
+        return self._do(_called(self._app.tasks.results.reply, task_id))
 
     def collect(self, task_id: str, path: str, dest: str | None = None) -> list[str]:
         """Copy a file or folder out of a task's workspace into the folder; returns the copies' paths."""
-        return self._do(_called(self._app.tasks.collect, task_id, path, dest, self._folder))
+        return self._do(_called(self._app.tasks.results.collect, task_id, path, dest, self._folder))
 
     def personas(self) -> list[Persona]:
         """The main persona, then those for delegated agents."""

@@ -31,12 +31,22 @@ class Undone(Wire, frozen=True, kw_only=True):
 
 
 class Checkpoints:
-    """The checkpoints of one session's turns.  `emit` stores an event of the running turn."""
+    """The checkpoints of one session's turns.  `emit` stores an event of the running turn.
 
-    def __init__(self, shadow: Shadow, workspace: Workspace, emit: Callable[[AnyEvent], None]) -> None:
+    `given` is the snapshot that a workspace was just made from, so that it need not be taken again.
+    """
+
+    def __init__(
+        self,
+        shadow: Shadow,
+        workspace: Workspace,
+        emit: Callable[[AnyEvent], None],
+        given: str | None = None,
+    ) -> None:
         self._shadow = shadow
         self._workspace = workspace
         self._emit = emit
+        self._given = given
         self._before: str | None = None
         self._tried = False
         self._given_up = False
@@ -45,7 +55,8 @@ class Checkpoints:
         """Remember the workspace as it is, before the turn's first change."""
         if not self._tried:
             self._tried = True
-            self._before = await self._take()
+            given, self._given = self._given, None
+            self._before = given or await self._take()
 
     async def end(self) -> None:
         """Remember it as the turn left it, if anything is different."""

@@ -12,26 +12,25 @@ from typing import Literal
 import msgspec
 
 from pygent import snapshots
-from pygent.errors import PygentError, ToolError
+from pygent.errors import PygentError
 from pygent.events import (
     NO_USAGE,
     Client,
     SessionInfo,
     Task,
     TaskChanged,
-    TurnFinished,
     TurnResult,
     new_id,
     now_ms,
 )
 from pygent.folder import Folder
+from pygent.queue import EmbeddedQueue
 from pygent.redaction import Redactor
+from pygent.results import Results, has_begun
 from pygent.sessions import Sessions, new_info
-from pygent.shadow import Entry, Shadow
+from pygent.shadow import Shadow
 from pygent.store import Store
-from pygent.takeover import Applied, Takeover
-from pygent.tasks import FINISHED, Limits, Progress, TaskQueue, failure_of, pick_persona
-from pygent.workspace import Workspace
+from pygent.tasks import FINISHED, Limits, Progress, failure_of, pick_persona
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,10 @@ class Tasks:
         self._sessions = sessions
         self._store = store
         self._clients = clients
-        self._queue = TaskQueue(store, self._run, self._announce)
-        self._said: dict[str, str] = {}
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
+        self._queue = EmbeddedQueue(store, self._run, self._announce)
+        self._said: dict[str, str] = {}
+        self.results = Results(sessions, store, self._shadow)
         sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
 
     def recover(self, folders: Collection[str]) -> list[Task]:
@@ -67,23 +67,22 @@ class Tasks:
         """
         return [
             task
-            for task in self._store.abandoned_tasks()
+            for task in self._queue.abandoned()
             if self._store.session(task.session_id).folder_uri in folders and self._take_up(task.id)
         ]
 
     def _take_up(self, task_id: str) -> bool:
         """Queue an abandoned task here; False if another process was quicker, or its folder is gone."""
-        if not self._store.claim_task(task_id):
+        if not self._queue.claim(task_id):
             return False
         task = self._store.task(task_id)
         if task.status in FINISHED:
             return False
         try:
-            settings = self._sessions.home(self._store.session(task.session_id)).settings
+            limits = self._limits(task)
         except PygentError as error:
             self._queue.update(task_id, status="interrupted", error=failure_of(error), finished_at=now_ms())
             return False
-        limits = Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout)
         self._queue.submit(msgspec.structs.replace(task, status="queued"), limits)
         return True
 
@@ -92,9 +91,9 @@ class Tasks:
         await self._queue.close()
 
     async def delegate(self, request: DelegateRequest) -> Task:
-        """Queue a task in a workspace of its own.
+        """Queue a task with a workspace of its own: the folder as it is now, unsaved buffers included.
 
-        Raises PygentError for an unknown persona, session or file, and when the copy fails.
+        Raises PygentError for an unknown persona, session or file, and when that can't be kept.
         """
         folder, settings = request.folder, request.folder.settings
         prompt = Redactor(settings.api_key).whole(request.prompt)
@@ -103,9 +102,7 @@ class Tasks:
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
         place = self._place(task_id)
-        whole = request.isolation != "files" and not (request.isolation is None and request.files)
-        await snapshots.give(folder.workspace, place, request.files, whole=whole)
-        base = await self._base(place)
+        base = await self._given(request, place)
         info = new_info(folder, persona, _title(prompt))
         info = msgspec.structs.replace(info, parent_session_id=request.session_id)
         task = Task(
@@ -122,13 +119,10 @@ class Tasks:
             usage=NO_USAGE,
             changed_files=[],
             base=base,
-        )
-        limits = Limits(
-            at_once=settings.max_tasks,
             timeout=request.timeout or settings.task_timeout,
             step_timeout=request.step_timeout or settings.step_timeout,
         )
-        return self._queue_task(task, info, limits)
+        return self._queue_task(task, info)
 
     def recorded(
         self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
@@ -140,119 +134,61 @@ class Tasks:
         """A task as it stands.  Raises PygentError `notFound`."""
         return self._store.task(task_id)
 
-    def reply(self, task_id: str) -> str:
-        """What a task's agent said at the end of its last turn; empty before."""
-        envelopes = self._store.events(self._store.task(task_id).session_id)
-        ends = [envelope.event.reply for envelope in envelopes if isinstance(envelope.event, TurnFinished)]
-        return ends[-1] if ends else ""
+    def settled(self, task: Task) -> bool:
+        """Whether a task has ended, or waits for an answer that nobody here could give."""
+        return self._queue.settled(task)
 
     async def wait(self, task_ids: Sequence[str], timeout: float | None) -> list[Task]:
-        """Wait for the end of tasks, at most `timeout` seconds.  Raises PygentError `notFound`."""
+        """Wait until tasks are settled, at most `timeout` seconds.  Raises PygentError `notFound`."""
         return await self._queue.wait(task_ids, timeout)
 
     async def cancel(self, task_id: str) -> Task:
         """End a task, whichever process runs it.  Raises PygentError `notFound`."""
         return await self._queue.cancel(task_id)
 
-    def collect(
-        self, task_id: str, path: str, dest: str | None = None, folder: Folder | None = None
-    ) -> list[str]:
-        """Copy a file or folder out of a task's workspace into that of `folder`, or of its session.
-
-        Returns the copies' paths, relative to the workspace.  Raises PygentError.
-        """
-        task = self._store.task(task_id)
-        if folder is None:
-            info = self._store.session(task.session_id)
-            folder = self._sessions.home(info)
-        try:
-            source = Workspace(Path(task.workspace)).resolve(path)
-            target = folder.workspace.resolve(dest or path)
-            copies = snapshots.collect(source, target, folder.workspace.root)
-        except ToolError as error:
-            raise PygentError("denied", str(error)) from error
-        return [folder.workspace.relative(copy) for copy in copies]
-
-    async def diff(self, task_id: str) -> tuple[str, list[Entry]]:
-        """What a task has changed of what it was given: a unified diff, and the files.
-
-        Raises PygentError.
-        """
-        base, now = await self._snapshots(task_id)
-        return await self._shadow.diff(base, now), await self._shadow.entries(base, now)
-
-    async def apply(
-        self,
-        task_id: str,
-        *,
-        paths: Sequence[str] | None = None,
-        preview: bool = False,
-        folder: Folder | None = None,
-    ) -> Applied:
-        """Take a task's changes over into the workspace of `folder`, or of its session, merged three ways.
-
-        `paths` are those of the files to take, None for all; `preview` only says what would be.  A conflict
-        is reported and its file left alone.  Raises PygentError `notFound` for a path that was not changed.
-        """
-        entries = await self._shadow.entries(*await self._snapshots(task_id))
-        if unknown := set(paths or ()) - {entry.path for entry in entries}:
-            known = ", ".join(entry.path for entry in entries[:20]) or "none"
-            message = f"The task did not change {', '.join(sorted(unknown))}."
-            raise PygentError("notFound", message, f"It changed: {known}.")
-        if folder is None:
-            folder = self._sessions.home(self._store.session(self._store.task(task_id).session_id))
-        takeover = Takeover(self._shadow, folder.workspace, named=paths is not None, preview=preview)
-        return await takeover.run([entry for entry in entries if paths is None or entry.path in paths])
-
     async def retry(self, task_id: str) -> Task:
-        """Queue a new task with the prompt, persona and files of an ended one.  Raises PygentError."""
+        """Queue a new task with all that an ended one was given.  Raises PygentError."""
         old = self._store.task(task_id)
         if old.status not in FINISHED:
             raise PygentError("busy", f"The task is {old.status}.", "Wait for it or cancel it.")
         if old.base is None:
             raise PygentError("unsupported", "Without git it is not known what the task was given.")
-        info = self._store.session(old.session_id)
-        settings = self._sessions.home(info).settings
         fresh = new_id("tsk")
-        place = self._place(fresh)
-        await self._shadow.check_out(old.base, place)
-        return self._queue_task(
-            msgspec.structs.replace(
-                old,
-                id=fresh,
-                status="queued",
-                created_at=now_ms(),
-                started_at=None,
-                finished_at=None,
-                workspace=str(place),
-                steps=0,
-                usage=NO_USAGE,
-                changed_files=[],
-                waiting_for=None,
-                error=None,
-            ),
-            info,
-            Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout),
+        task = msgspec.structs.replace(
+            old,
+            id=fresh,
+            status="queued",
+            created_at=now_ms(),
+            started_at=None,
+            finished_at=None,
+            workspace=str(self._place(fresh)),
+            steps=0,
+            usage=NO_USAGE,
+            changed_files=[],
+            waiting_for=None,
+            error=None,
+            result=None,
         )
+        return self._queue_task(task, self._store.session(old.session_id))
 
     def send(self, task_id: str, text: str) -> bool:
         """Say something to a task: at its next step while it runs, as a further turn once it has ended.
 
-        Raises PygentError `notFound`, and `busy` while another process has the task.
+        It answers a task that waits for an answer.  Raises PygentError `notFound`, and `busy` while another
+        process has the task.
         """
         task = self._store.task(task_id)
         session = self._sessions.live(task.session_id)
         if session is not None and session.hand_in(text):
             return True
-        if task.status == "queued" and self._queue.has(task_id):
+        if task.status == "queued" and self._queue.holds(task_id):
             self._said[task_id] = f"{self._said.get(task_id, task.prompt)}\n\n{text}"
             return True
-        if task.status not in FINISHED:
+        if not self._queue.settled(task) or not self._queue.claim(task_id):
             raise PygentError("busy", f"The task is {task.status} in another process.", "Send it from there.")
-        settings = self._sessions.home(self._store.session(task.session_id)).settings
         self._said[task_id] = text
-        again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None)
-        self._queue.submit(again, Limits(settings.max_tasks, settings.task_timeout, settings.step_timeout))
+        again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None, waiting_for=None)
+        self._queue.submit(again, self._limits(task))
         return True
 
     async def delete(self, task_id: str) -> bool:
@@ -266,11 +202,21 @@ class Tasks:
         if task.status not in FINISHED:
             raise PygentError("busy", "The process that runs the task does not end it.", "Try again.")
         await self._sessions.delete(task.session_id)
-        await asyncio.to_thread(shutil.rmtree, Path(task.workspace).parent, ignore_errors=True)
+        place = Path(task.workspace)
+        await asyncio.to_thread(shutil.rmtree, place.parent, ignore_errors=True)
+        self._shadow.forget(place)
         return self._store.delete_task(task_id)
 
-    async def _base(self, place: Path) -> str | None:
-        """The snapshot of what a task is given; None without git.  Raises PygentError."""
+    async def _given(self, request: DelegateRequest, place: Path) -> str | None:
+        """The snapshot of what a task is given, which is checked out when it starts.
+
+        Without git, and for single files, it is copied to its place at once.  Raises PygentError.
+        """
+        workspace = request.folder.workspace
+        whole = request.isolation != "files" and not (request.isolation is None and request.files)
+        if whole and self._shadow.available:
+            return await self._shadow.whole(workspace.root, snapshots.unsaved(workspace))
+        await snapshots.give(workspace, place, request.files, whole=whole)
         if not self._shadow.available:
             return None
         try:
@@ -279,16 +225,15 @@ class Tasks:
             shutil.rmtree(place.parent, ignore_errors=True)
             raise
 
-    async def _snapshots(self, task_id: str) -> tuple[str, str]:
-        task = self._store.task(task_id)
-        if task.base is None:
-            raise PygentError("unsupported", "Without git it is not known what the task was given.")
-        return task.base, await self._shadow.take(Path(task.workspace))
-
     def _place(self, task_id: str) -> Path:
         return self._sessions.launch.state / "tasks" / task_id / "workspace"
 
-    def _queue_task(self, task: Task, like: SessionInfo, limits: Limits) -> Task:
+    def _limits(self, task: Task) -> Limits:
+        """What a task may use, its folder's settings as they are now.  Raises PygentError."""
+        settings = self._sessions.home(self._store.session(task.session_id)).settings
+        return Limits(settings.max_tasks, task.timeout, task.step_timeout)
+
+    def _queue_task(self, task: Task, like: SessionInfo) -> Task:
         """Record a task with a session of its own, and queue it."""
         now = now_ms()
         info = msgspec.structs.replace(
@@ -302,15 +247,17 @@ class Tasks:
         )
         self._store.save_session(info)
         task = msgspec.structs.replace(task, session_id=info.id)
-        self._queue.submit(task, limits)
-        return task
+        self._queue.submit(task, self._limits(task))
+        return self._store.task(task.id)
 
     async def _run(self, task: Task, limits: Limits) -> TurnResult:
-        info = self._store.session(task.session_id)
-        parent = self._sessions.home(info)
-        folder = Folder(Path(task.workspace), self._sessions.launch, parent=parent)
-        progress = Progress(task, self._queue)
-        session = self._sessions.open(info, folder, limits, progress.follow)
+        info, place = self._store.session(task.session_id), Path(task.workspace)
+        given = None if has_begun(task) else task.base
+        if given is not None:
+            await self._shadow.check_out(given, place)
+        folder = Folder(place, self._sessions.launch, parent=self._sessions.home(info))
+        progress = Progress(task, self._queue.update, lambda: self._queue.running)
+        session = self._sessions.open(info, folder, limits, progress.follow, given=given)
         try:
             if (said := self._said.pop(task.id, None)) is not None:
                 return await session.chat(said)
@@ -320,6 +267,7 @@ class Tasks:
             progress.save()
             await session.close()
             await folder.close()
+            self._sessions.leave(info.id)
 
     def _announce(self, task: Task) -> None:
         """Tell of a task in the session that delegated it, or else in its own."""
@@ -380,11 +328,11 @@ class SessionDelegation:
 
     def reply(self, task_id: str) -> str:
         """What the task's agent said last."""
-        return self._tasks.reply(self.task(task_id).id)
+        return self._tasks.results.reply(self.task(task_id).id)
 
     def collect(self, task_id: str, path: str, dest: str | None) -> list[str]:
         """Copy from a task of this session."""
-        return self._tasks.collect(self.task(task_id).id, path, dest, self._folder)
+        return self._tasks.results.collect(self.task(task_id).id, path, dest, self._folder)
 
 
 def _title(prompt: str) -> str:

@@ -123,7 +123,9 @@ class Persona(Wire, frozen=True, kw_only=True):
 class Task(Wire, frozen=True, kw_only=True):
     """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers.
 
-    `base` is the snapshot of what it was given, with which `diff` and `apply` compare.
+    `base` is the snapshot of what it was given, with which `diff` and `apply` compare, and `result` that of
+    what it has made since; both are git trees, named by their content.  `timeout` and `step_timeout` are its
+    limits in seconds.  `queue_place` is 1 for the queued task that comes next.
     """
 
     id: str
@@ -143,6 +145,10 @@ class Task(Wire, frozen=True, kw_only=True):
     waiting_for: str | None = None
     error: Failure | None = None
     base: str | None = None
+    result: str | None = None
+    timeout: float | None = None
+    step_timeout: float | None = None
+    queue_place: int | None = None
 
 
 class SessionInfo(Wire, frozen=True, kw_only=True):

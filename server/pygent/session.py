@@ -83,6 +83,7 @@ class Session:
         delegation: Delegation | None = None,
         limits: Limits | None = None,
         watch: Callable[[Envelope], None] = lambda _: None,
+        given: str | None = None,
     ) -> None:
         self.info = info
         self.folder = folder
@@ -107,7 +108,7 @@ class Session:
             redactor=self._redactor,
         )
         shadow = Shadow(folder.launch.state / "shadow.git")
-        self._checkpoints = Checkpoints(shadow, folder.workspace, self._journal.emit)
+        self._checkpoints = Checkpoints(shadow, folder.workspace, self._journal.emit, given)
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -317,6 +318,7 @@ class Session:
         grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
         if grant in self._granted:
             return Decision(decision="accept")
+        approval = msgspec.structs.replace(approval, title=self._labelled(approval.title))
         approval = self._redactor().record(approval)
         self._journal.emit(ApprovalRequested(approval=approval))
         self._save(status="waiting")
@@ -334,6 +336,7 @@ class Session:
         return decision
 
     async def _ask(self, question: Question) -> str | None:
+        question = msgspec.structs.replace(question, prompt=self._labelled(question.prompt))
         question = self._redactor().record(question)
         self._journal.emit(QuestionAsked(question=question))
         self._save(status="waiting")
@@ -342,6 +345,10 @@ class Session:
         if answer is not None:
             self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
         return answer
+
+    def _labelled(self, asked: str) -> str:
+        """What is asked, with the task's name before it, so that people know who wants it."""
+        return asked if self.info.task_id is None else f"[Task: {self.info.title}] {asked}"
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:
         """Take back what a turn changed, or make it again; without an id the last that can be.

@@ -100,6 +100,8 @@ class Sessions:
             info = self._store.session(session_id)
             folder = self.home(info)
             if info.task_id is not None:
+                if not Path(info.workspace).exists():  # it is made when the task starts
+                    raise PygentError("busy", "The task has not begun yet.", "pygent tasks shows its place.")
                 folder = Folder(Path(info.workspace), self.launch, parent=folder)
             session = self.open(info, folder)
             if info.task_id is None:  # a task's turn is taken up again, not ended
@@ -151,8 +153,9 @@ class Sessions:
         folder: Folder,
         limits: Limits | None = None,
         watch: Callable[[Envelope], None] = lambda _: None,
+        given: str | None = None,
     ) -> Session:
-        """Bring a recorded session to life; `watch` hears its events."""
+        """Bring a recorded session to life; `watch` hears its events, `given` is as of `Checkpoints`."""
         session = self._live[info.id] = Session(
             info,
             store=self._store,
@@ -162,8 +165,13 @@ class Sessions:
             delegation=None if info.task_id is not None else self.delegation(info.id, folder),
             limits=limits,
             watch=watch,
+            given=given,
         )
         return session
+
+    def leave(self, session_id: str) -> None:
+        """Keep no longer in memory a session that has ended; its record stays."""
+        self._live.pop(session_id, None)
 
     def _take_over_history(self, session: Session) -> None:
         settings = session.folder.settings

@@ -8,12 +8,15 @@ shows in the person's repository.  Git never runs with their configuration or th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +31,18 @@ OPTIONS = (
     "core.autocrlf=false",
     "core.quotePath=false",
     "core.logAllRefUpdates=false",
+    "core.looseCompression=1",
+    "core.bigFileThreshold=32m",
     "gc.auto=0",
+    "gc.cruftPacks=false",
     "protocol.allow=never",
 )
 ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
 """In the highest place that git looks for attributes: a `.gitattributes` of the folder changes no byte."""
 
+DAY = 24 * 60 * 60.0
+KEPT = "1.day.ago"
+"""A snapshot that nothing refers to is kept so long: it may be that of a turn that still runs."""
 LINK, REPOSITORY = "120000", "160000"
 """Modes of a symbolic link and of a repository within the tree."""
 
@@ -80,21 +89,86 @@ class Shadow:
 
     async def take(self, root: Path) -> str:
         """The tree of a folder as it is, without what its `.gitignore` leaves out."""
-        async with self._making:
-            await self._make()
-        index = self._folder / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:24]}"
+        async with self._index(root) as index:
+            await self._add(root, index)
+            return await self._tree(index)
+
+    async def whole(self, root: Path, texts: Mapping[Path, str]) -> str:
+        """The tree of a folder for somebody else: with the files of repositories inside it, and these texts
+        in the place of their files.
+        """
+        async with self._index(root) as index:
+            inner = await self._add(root, index)
+            tree = await self._tree(index)
+            entries = (await self._git("ls-files", "--stage", "-z", index=index)).split(b"\0")
+        links = [os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry[:6] == b"160000"]
+        if not (inner or links or texts):
+            return tree
+        async with self._index(None) as index:
+            await self._git("read-tree", tree, index=index)
+            for link in links:
+                await self._git("update-index", "--force-remove", "--", link, index=index)
+            for path in [*inner, *links]:
+                within = await self.whole(root / path, {})
+                await self._git("read-tree", f"--prefix={path}/", within, index=index)
+            for file, text in texts.items():
+                await self._lay_over(file, root, text, index)
+            return await self._tree(index)
+
+    async def _lay_over(self, path: Path, root: Path, text: str, index: Path) -> None:
+        data = text.encode("utf-8", "surrogateescape")
+        blob = (await self._git("hash-object", "-w", "--stdin", given=data)).decode().strip()
+        mode = "100755" if os.access(path, os.X_OK) else "100644"
+        entry = f"{mode},{blob},{path.relative_to(root).as_posix()}"
+        await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, index=index)
+
+    async def _add(self, root: Path, index: Path) -> list[str]:
+        """Bring an index up to the folder; returns repositories inside that can't be added.
+
+        A repository without a commit can be neither added nor passed over.
+        """
         left_out: list[str] = []
         while True:
+            exclude = [f":(exclude,literal){path}" for path in left_out]
             try:
-                await self._git("add", "-A", "--", ".", *left_out, root=root, index=index)
-                break
+                await self._git("add", "-A", "--", ".", *exclude, root=root, index=index)
             except PygentError as error:
-                # A repository without a commit inside the folder can be neither added nor passed over.
-                inner = re.search(r"'(.+?)/?' does not have a commit checked out", error.message)
-                if inner is None or len(left_out) > 50:
+                found = re.search(r"'(.+?)/?' does not have a commit checked out", error.message)
+                if found is None or len(left_out) > 50:
                     raise
-                left_out.append(f":(exclude,literal){inner[1]}")
-        return (await self._git("write-tree", root=root, index=index)).decode().strip()
+                left_out.append(found[1])
+            else:
+                return left_out
+
+    async def _tree(self, index: Path) -> str:
+        return (await self._git("write-tree", index=index)).decode().strip()
+
+    @contextlib.asynccontextmanager
+    async def _index(self, root: Path | None) -> AsyncIterator[Path]:
+        """A private index, begun as the folder's last one and then kept as that; without a folder empty.
+
+        Git would take a lock on a common one, and a snapshot beside another, or after a kill -9, would fail.
+        """
+        async with self._making:
+            await self._make()
+        kept = None if root is None else self._kept(root)
+        private = self._folder / f"index-{secrets.token_hex(8)}.new"
+        try:
+            if kept is not None and kept.exists():
+                await asyncio.to_thread(shutil.copyfile, kept, private)
+            yield private
+            if kept is not None and private.exists():
+                private.replace(kept)
+        finally:
+            for left in (private, private.with_name(f"{private.name}.lock")):
+                left.unlink(missing_ok=True)
+
+    def _kept(self, root: Path) -> Path:
+        return self._folder / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:24]}"
+
+    def forget(self, root: Path) -> None:
+        """Keep no index of a folder that is no longer there."""
+        self._kept(root).unlink(missing_ok=True)
 
     async def entries(self, before: str, after: str) -> list[Entry]:
         """The files that differ between two trees."""
@@ -121,17 +195,55 @@ class Shadow:
         return merged if process.returncode == 0 else None
 
     async def check_out(self, tree: str, target: Path) -> None:
-        """Put the files of a tree into an empty folder."""
-        await asyncio.to_thread(target.mkdir, mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="pygent-index-") as place:
-            index = Path(place, "index")
-            await self._git("read-tree", tree, root=target, index=index)
-            await self._git("checkout-index", "-a", root=target, index=index)
+        """Put the files of a tree into a folder that is not there yet, whole or not at all."""
+        making = target.with_name(f"{target.name}.new")
+        await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
+        await asyncio.to_thread(making.mkdir, mode=0o700, parents=True)
+        async with self._index(target) as index:
+            await self._git("read-tree", "--reset", "-u", tree, root=making, index=index)
+            making.replace(target)
+
+    async def clean(self, wanted: Sequence[str], limit: int) -> int:
+        """Keep the wanted snapshots and those of the last day; returns how many bytes are left.
+
+        Where more than `limit` bytes are left, the last of the wanted ones go, half of them at a time.
+        """
+        if not (self._folder / "HEAD").exists():
+            return 0
+        await asyncio.to_thread(self._remove_indexes)
+        known = await self._git("cat-file", "--batch-check", given="\n".join(wanted).encode())
+        trees = [line.split()[0] for line in known.decode().splitlines() if not line.endswith("missing")]
+        while True:
+            await self._refer(trees)
+            await self._git("gc", "--quiet", f"--prune={KEPT}")
+            size = await asyncio.to_thread(_size, self._folder)
+            if size <= limit or not trees:
+                return size
+            trees = trees[: len(trees) // 2]
+
+    async def _refer(self, trees: Sequence[str]) -> None:
+        """Let git know what is in use: what no ref leads to goes in the next clean-up."""
+        old = (await self._git("for-each-ref", "--format=%(refname)", "refs/snapshots")).decode().split()
+        names = {f"refs/snapshots/{tree}": tree for tree in trees}
+        orders = [f"delete {name}" for name in old if name not in names]
+        orders += [f"update {name} {tree}" for name, tree in names.items()]
+        await self._git("update-ref", "--stdin", given="\n".join([*orders, ""]).encode())
+
+    def _remove_indexes(self) -> None:
+        """Remove what killed snapshots left, and indexes of folders that nobody has used for a month."""
+        for path in self._folder.glob("index-*"):
+            age = time.time() - path.stat().st_mtime
+            if age > (DAY if ".new" in path.name else 30 * DAY):
+                path.unlink(missing_ok=True)
 
     async def _compare(self, *arguments: str) -> bytes:
-        return await self._git(
-            "diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", *arguments
-        )
+        options = ("-r", "--no-renames", "--no-ext-diff", "--no-textconv")
+        try:
+            return await self._git("diff-tree", *options, *arguments)
+        except PygentError as error:
+            if "bad object" in error.message or "unable to read tree" in error.message:
+                raise PygentError("notFound", "The snapshot is no longer kept.") from error
+            raise
 
     async def _make(self) -> None:
         if not self.available:
@@ -148,15 +260,15 @@ class Shadow:
         (self._folder / "info").mkdir(exist_ok=True)
         (self._folder / "info" / "attributes").write_text(ATTRIBUTES)
 
-    async def _git(self, *arguments: str, root: Path | None = None, index: Path | None = None) -> bytes:
-        process = await self._start(*arguments, root=root, index=index)
+    async def _git(
+        self, *arguments: str, root: Path | None = None, index: Path | None = None, given: bytes | None = None
+    ) -> bytes:
+        process = await self._start(*arguments, root=root, index=index, piped=given is not None)
         try:
-            out, errors = await process.communicate()
+            out, errors = await process.communicate(given)
         except asyncio.CancelledError:
             process.kill()
             await process.wait()
-            if index is not None:
-                index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
             raise
         if process.returncode != 0:
             said = " ".join(errors.decode("utf-8", "replace").split())[:400]
@@ -164,7 +276,7 @@ class Shadow:
         return out
 
     async def _start(
-        self, *arguments: str, root: Path | None = None, index: Path | None = None
+        self, *arguments: str, root: Path | None = None, index: Path | None = None, piped: bool = False
     ) -> asyncio.subprocess.Process:
         program = shutil.which("git")
         assert program is not None
@@ -185,10 +297,15 @@ class Shadow:
             *(program, *options, *arguments),
             cwd=root or self._folder,
             env=env,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _written(place: Path, texts: Mapping[str, bytes]) -> list[str]:

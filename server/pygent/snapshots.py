@@ -14,15 +14,21 @@ from pygent.gitignore import walk
 from pygent.workspace import Workspace, is_protected
 
 
+def unsaved(workspace: Workspace) -> dict[Path, str]:
+    """The texts of the workspace's files that are open and not saved."""
+    documents = workspace.documents
+    if documents is None:
+        return {}
+    dirty = [path for path in documents.dirty() if workspace.root in path.parents]
+    return {path: documents.text(path) or "" for path in dirty}
+
+
 async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole: bool) -> None:
     """Give a task's workspace the whole of another, or these files of it, with its unsaved buffers.
 
     Raises PygentError: `denied` for a path that leads out, `notFound` for a missing file, `conflict`.
     """
-    documents = workspace.documents
-    dirty = [] if documents is None else documents.dirty()
-    buffers = {path: documents.text(path) or "" for path in dirty} if documents is not None else {}
-    inside = {path: text for path, text in buffers.items() if workspace.root in path.parents}
+    inside = unsaved(workspace)
     try:
         if whole:
             await asyncio.to_thread(copy_all, workspace.root, place, inside)

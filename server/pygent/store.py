@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from pygent.errors import PygentError
-from pygent.events import AnyEvent, Envelope, Failure, SessionInfo, Task, now_ms
+from pygent.events import AnyEvent, Checkpoint, Envelope, Failure, SessionInfo, Task, now_ms
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
@@ -34,6 +34,13 @@ CREATE TABLE tasks (
     cancel_requested INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+MIGRATIONS = {
+    1: """
+CREATE INDEX tasks_by_status ON tasks (status, owner, id);
+CREATE TABLE snapshots (tree TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID
+"""
+}
+"""What brings a file of a version to the next one."""
 
 _UNFINISHED = ("queued", "running", "waiting")
 
@@ -145,6 +152,8 @@ class Store:
     ) -> Envelope:
         """Commit an event under the next free number from `seq` on, and return it with its place."""
         at, body = now_ms(), _encode(event)
+        if isinstance(event, Checkpoint):
+            self._keep(event.before, event.after)
         while True:
             try:
                 self._db.execute(
@@ -185,6 +194,8 @@ class Store:
 
     def save_task(self, task: Task) -> None:
         """Insert or update a task's record; a new one is this process's to run."""
+        if task.queue_place is not None:  # it is told, not kept
+            task = msgspec.structs.replace(task, queue_place=None)
         self._db.execute(
             "INSERT INTO tasks (id, parent, status, owner, body) VALUES (?,?,?,?,?) "
             "ON CONFLICT (id) DO UPDATE SET status=excluded.status, body=excluded.body",
@@ -211,8 +222,15 @@ class Store:
 
     def _standing(self, owner: str | None, body: bytes) -> Task:
         task = _task.decode(body)
-        if task.status not in _UNFINISHED or (owner is not None and self.owner.alive(owner)):
+        if task.status not in _UNFINISHED or (task.status == "waiting" and owner is None):
             return task
+        if owner is not None and self.owner.alive(owner):
+            if task.status != "queued":
+                return task
+            ahead = self._db.execute(
+                "SELECT count(*) FROM tasks WHERE status='queued' AND owner=? AND id<=?", (owner, task.id)
+            ).fetchone()
+            return msgspec.structs.replace(task, queue_place=ahead[0])
         gone = Failure(code="interrupted", message="The program that ran it ended; the next one goes on.")
         return msgspec.structs.replace(task, status="interrupted", error=gone)
 
@@ -222,12 +240,25 @@ class Store:
 
     def claim_task(self, task_id: str) -> bool:
         """Take the right to run a task; False while another living process has it."""
-        return self._claim("tasks", task_id)
+        claimed = self._claim("tasks", task_id)
+        if claimed:
+            self._db.execute("UPDATE tasks SET cancel_requested=0 WHERE id=?", (task_id,))
+        return claimed
+
+    def release_task(self, task_id: str) -> None:
+        """Give the right back."""
+        self._release("tasks", task_id)
+
+    def task_is_free(self, task_id: str) -> bool:
+        """Whether nobody has the right to run a task: it has ended, or waits for an answer."""
+        row = self._db.execute("SELECT owner FROM tasks WHERE id=?", (task_id,)).fetchone()
+        return row is None or row[0] is None
 
     def abandoned_tasks(self) -> list[Task]:
-        """Tasks that are not finished and whose process is gone."""
+        """Tasks that are not finished and whose process is gone; one that waits for an answer needs none."""
         rows = self._db.execute(
-            "SELECT owner, body FROM tasks WHERE status IN ('queued', 'running', 'waiting')"
+            "SELECT owner, body FROM tasks WHERE status IN ('queued', 'running', 'waiting') "
+            "AND (owner IS NOT NULL OR status<>'waiting') ORDER BY id"
         ).fetchall()
         return [_task.decode(body) for owner, body in rows if owner is None or not self.owner.alive(owner)]
 
@@ -241,6 +272,27 @@ class Store:
         marks = ",".join("?" * len(wanted))
         rows = self._db.execute(f"SELECT id FROM tasks WHERE cancel_requested=1 AND id IN ({marks})", wanted)
         return [task_id for (task_id,) in rows]
+
+    # -- snapshots -------------------------------------------------------------------------------
+
+    def snapshots(self, since: int) -> list[str]:
+        """Snapshots that are in use: those of tasks, then those that turns made since a time, newest first.
+
+        `since` is in milliseconds since the epoch; older ones are forgotten.
+        """
+        self._db.execute("DELETE FROM snapshots WHERE at<?", (since,))
+        bodies = self._db.execute("SELECT body FROM tasks ORDER BY id DESC").fetchall()
+        tasks = [_task.decode(body) for (body,) in bodies]
+        trees = self._db.execute("SELECT tree FROM snapshots ORDER BY at DESC").fetchall()
+        given = (tree for task in tasks for tree in (task.base, task.result) if tree)
+        return list(dict.fromkeys([*given, *(tree for (tree,) in trees)]))
+
+    def _keep(self, *trees: str) -> None:
+        """Remember when snapshots were last made."""
+        self._db.executemany(
+            "INSERT INTO snapshots VALUES (?,?) ON CONFLICT (tree) DO UPDATE SET at=excluded.at",
+            [(tree, now_ms()) for tree in trees],
+        )
 
     # -- leases ----------------------------------------------------------------------------------
 
@@ -282,10 +334,11 @@ def _open(path: Path) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"a newer Pygent wrote it (version {version})")
-        if version == 0:
-            for statement in SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        steps = [SCHEMA] if version == 0 else []
+        steps += [MIGRATIONS[number] for number in range(version or 1, SCHEMA_VERSION)]
+        for statement in ";".join(steps).split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     return db
 
 

@@ -174,6 +174,11 @@ class Events:
             self._midline = False
 
 
+def asks_for_task(envelope: Envelope) -> bool:
+    """Whether a background task asks the person for something."""
+    return envelope.task_id is not None and isinstance(envelope.event, ApprovalRequested | QuestionAsked)
+
+
 def show_diff(console: Console, diff: str) -> None:
     """A unified diff in colour."""
     for line in diff.splitlines():

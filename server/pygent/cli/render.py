@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from pygent.cli.console import Console, Events
+from pygent.cli.console import Console, Events, asks_for_task
 from pygent.events import (
     Approval,
     Decision,
@@ -56,7 +56,7 @@ class Screen:
     def emit(self, envelope: Envelope) -> None:
         """Show an event: text as Markdown as it streams, the rest as lines above the status."""
         event = envelope.event
-        if envelope.session_id != self.session_id:
+        if envelope.session_id != self.session_id and not asks_for_task(envelope):
             return
         if isinstance(event, TextDelta):
             self._text += event.text

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pygent.app import App
-from pygent.cli.console import Console, Events, usage_line
+from pygent.cli.console import Console, Events, asks_for_task, usage_line
 from pygent.cli.parser import UsageError
 from pygent.cli.place import Place, place
 from pygent.config import Config
@@ -20,7 +20,6 @@ from pygent.delegation import DelegateRequest
 from pygent.errors import ConfigInvalid, PygentError
 from pygent.events import Approval, Decision, Envelope, Failure, Question, Task, TurnResult
 from pygent.session import Session
-from pygent.tasks import FINISHED
 
 CODES = {"completed": 0, "failed": 1, "needsInput": 3, "limit": 124, "cancelled": 130}
 FAILED = {"configInvalid": 4, "sandboxUnavailable": 5}
@@ -42,7 +41,7 @@ class Headless:
 
     def emit(self, envelope: Envelope) -> None:
         """Show an event of the session."""
-        if envelope.session_id != self.session_id:
+        if envelope.session_id != self.session_id and not asks_for_task(envelope):
             return
         try:
             if self._json:
@@ -240,7 +239,7 @@ async def follow(
 
 async def _wait(app: App, task: Task) -> Task:
     try:
-        while task.status not in FINISHED:
+        while not app.tasks.settled(task):
             (task,) = await app.tasks.wait([task.id], None)
     except asyncio.CancelledError:
         return await app.tasks.cancel(task.id)
@@ -253,9 +252,11 @@ def _end_of_task(console: Console, person: Headless, task: Task, *, json: bool) 
         console.json({"type": "result", "task": msgspec.to_builtins(task)})
     if task.error is not None:
         console.error(task.error.message, task.error.fix)
+    if task.status == "waiting":
+        console.error(f"The task asks: {task.waiting_for}", f"pygent tasks send {task.id} '…' answers it.")
     changed = f"; changed: {', '.join(task.changed_files)}" if task.changed_files else ""
     console.say(f"Task {task.status} after {task.steps} steps{changed} · {usage_line(task.usage)}", "dim")
     if task.changed_files:
-        console.say(f"Take files over with: pygent tasks collect {task.id} --path FILE", "dim")
-    codes: dict[str, Any] = {"completed": 0, "cancelled": 130, "timedOut": 124}
+        console.say(f"Take its changes over with: pygent tasks apply {task.id}", "dim")
+    codes: dict[str, Any] = {"completed": 0, "cancelled": 130, "timedOut": 124, "waiting": 3}
     return int(codes.get(task.status, 3 if person.declined else 1))

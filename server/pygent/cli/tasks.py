@@ -51,7 +51,7 @@ async def _show(where: Place, found: list[Task], given: argparse.Namespace, cons
             continue
         for name, value in msgspec.to_builtins(task).items():
             console.answer(f"{name:<16} {value if isinstance(value, str) else brief(value)}\n")
-        if reply := where.app.tasks.reply(task.id):
+        if reply := where.app.tasks.results.reply(task.id):
             console.answer(f"\n{reply}\n")
     return 0
 
@@ -60,12 +60,12 @@ async def _log(where: Place, found: list[Task], given: argparse.Namespace, conso
     seen, shown = 0, Events(console)
     session_id, task_id = found[0].session_id, found[0].id
     while True:
-        ended = where.app.tasks.get(task_id).status in FINISHED
-        for envelope in where.app.sessions.get(session_id).events(seen):
+        ended = where.app.tasks.settled(where.app.tasks.get(task_id))
+        for envelope in where.app.store.events(session_id, after=seen):
             seen = envelope.seq
             console.json(envelope) if given.json else shown.show(envelope)
         if ended or not given.follow:
-            if not given.json and (reply := where.app.tasks.reply(task_id)):
+            if not given.json and (reply := where.app.tasks.results.reply(task_id)):
                 console.answer(f"{reply}\n")
             return 0
         await asyncio.sleep(0.2)
@@ -75,6 +75,8 @@ async def _wait(where: Place, found: list[Task], given: argparse.Namespace, cons
     ended = await where.app.tasks.wait([task.id for task in found], given.timeout)
     for task in ended:
         console.json({"task": task}) if given.json else console.answer(f"{task.id} {task.status}\n")
+    if any(task.status == "waiting" for task in ended):
+        return 3
     if any(task.status not in FINISHED for task in ended):
         return 124
     return 0 if all(task.status == "completed" for task in ended) else 1
@@ -96,7 +98,7 @@ async def _retry(where: Place, found: list[Task], given: argparse.Namespace, con
 
 async def _diff(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
     for task in found:
-        diff, entries = await where.app.tasks.diff(task.id)
+        diff, entries = await where.app.tasks.results.diff(task.id)
         if given.json:
             console.json({"diff": diff, "files": [entry.summary() for entry in entries]})
         else:
@@ -107,7 +109,7 @@ async def _diff(where: Place, found: list[Task], given: argparse.Namespace, cons
 async def _apply(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
     if len(found) != 1:
         raise UsageError("tasks apply needs one task")
-    done = await where.app.tasks.apply(
+    done = await where.app.tasks.results.apply(
         found[0].id, paths=given.path, preview=given.preview, folder=where.folder
     )
     if given.json:
@@ -132,7 +134,7 @@ async def _collect(where: Place, found: list[Task], given: argparse.Namespace, c
     copies = [
         copy
         for path in given.path
-        for copy in where.app.tasks.collect(found[0].id, path, given.dest, where.folder)
+        for copy in where.app.tasks.results.collect(found[0].id, path, given.dest, where.folder)
     ]
     if given.json:
         console.json({"collected": copies})

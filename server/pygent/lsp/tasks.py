@@ -117,7 +117,7 @@ class Collect(Arguments, frozen=True, kw_only=True):
 @command("pygent.task.collect", "`{collected: [path]}`")
 async def task_collect(server: PygentServer, args: Collect) -> Any:
     """Copy out of a task's workspace."""
-    return {"collected": server.app.tasks.collect(args.task_id, args.path, args.dest)}
+    return {"collected": server.app.tasks.results.collect(args.task_id, args.path, args.dest)}
 
 
 class Send(Arguments, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ async def task_delete(server: PygentServer, args: OneTask) -> Any:
 @command("pygent.task.diff", "`{diff, files: [{path, kind, added, removed}]}`", main="taskId")
 async def task_diff(server: PygentServer, args: OneTask) -> Any:
     """What a task has changed of what it was given."""
-    diff, entries = await server.app.tasks.diff(args.task_id)
+    diff, entries = await server.app.tasks.results.diff(args.task_id)
     return {"diff": diff, "files": [entry.summary() for entry in entries]}
 
 
@@ -166,4 +166,5 @@ async def task_apply(server: PygentServer, args: Apply) -> Any:
     task = server.app.tasks.get(args.task_id)
     session = server.session(task.parent_session_id)
     folder = None if session is None else session.folder
-    return await server.app.tasks.apply(args.task_id, paths=args.files, preview=args.preview, folder=folder)
+    results = server.app.tasks.results
+    return await results.apply(args.task_id, paths=args.files, preview=args.preview, folder=folder)

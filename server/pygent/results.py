@@ -1,0 +1,94 @@
+"""What tasks have made: compared with what they were given, and taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pygent import snapshots
+from pygent.errors import PygentError, ToolError
+from pygent.events import Task, TurnFinished
+from pygent.folder import Folder
+from pygent.sessions import Sessions
+from pygent.shadow import Entry, Shadow
+from pygent.store import Store
+from pygent.takeover import Applied, Takeover
+from pygent.workspace import Workspace
+
+
+class Results:
+    """The results of every task in the store."""
+
+    def __init__(self, sessions: Sessions, store: Store, shadow: Shadow) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._shadow = shadow
+
+    def reply(self, task_id: str) -> str:
+        """What a task's agent said at the end of its last turn; empty before."""
+        envelopes = self._store.events(self._store.task(task_id).session_id)
+        ends = [envelope.event.reply for envelope in envelopes if isinstance(envelope.event, TurnFinished)]
+        return ends[-1] if ends else ""
+
+    def collect(
+        self, task_id: str, path: str, dest: str | None = None, folder: Folder | None = None
+    ) -> list[str]:
+        """Copy a file or folder out of a task's workspace into that of `folder`, or of its session.
+
+        Returns the copies' paths, relative to the workspace.  Raises PygentError.
+        """
+        task = self._store.task(task_id)
+        target = (folder or self._home(task)).workspace
+        try:
+            source = Workspace(Path(task.workspace)).resolve(path)
+            copies = snapshots.collect(source, target.resolve(dest or path), target.root)
+        except ToolError as error:
+            raise PygentError("denied", str(error)) from error
+        return [target.relative(copy) for copy in copies]
+
+    async def diff(self, task_id: str) -> tuple[str, list[Entry]]:
+        """What a task has changed of what it was given: a unified diff, and the files.
+
+        Raises PygentError.
+        """
+        base, now = await self._snapshots(task_id)
+        return await self._shadow.diff(base, now), await self._shadow.entries(base, now)
+
+    async def apply(
+        self,
+        task_id: str,
+        *,
+        paths: Sequence[str] | None = None,
+        preview: bool = False,
+        folder: Folder | None = None,
+    ) -> Applied:
+        """Take a task's changes over into the workspace of `folder`, or of its session, merged three ways.
+
+        `paths` are those of the files to take, None for all; `preview` only says what would be.  A conflict
+        is reported and its file left alone.  Raises PygentError `notFound` for a path that was not changed.
+        """
+        entries = await self._shadow.entries(*await self._snapshots(task_id))
+        if unknown := set(paths or ()) - {entry.path for entry in entries}:
+            known = ", ".join(entry.path for entry in entries[:20]) or "none"
+            message = f"The task did not change {', '.join(sorted(unknown))}."
+            raise PygentError("notFound", message, f"It changed: {known}.")
+        target = (folder or self._home(self._store.task(task_id))).workspace
+        takeover = Takeover(self._shadow, target, named=paths is not None, preview=preview)
+        return await takeover.run([entry for entry in entries if paths is None or entry.path in paths])
+
+    async def _snapshots(self, task_id: str) -> tuple[str, str]:
+        """What the task was given, and what it has now: its folder while that is there, else its result."""
+        task = self._store.task(task_id)
+        if task.base is None:
+            raise PygentError("unsupported", "Without git it is not known what the task was given.")
+        if not has_begun(task):
+            return task.base, task.result or task.base
+        return task.base, await self._shadow.take(Path(task.workspace))
+
+    def _home(self, task: Task) -> Folder:
+        return self._sessions.home(self._store.session(task.session_id))
+
+
+def has_begun(task: Task) -> bool:
+    """Whether a task's folder is made: a task whose files are in a snapshot gets it when it starts."""
+    return Path(task.workspace).exists()
