@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pygent.app import App
-from pygent.events import Approval, Decision, Envelope, Question
+from pygent.events import Envelope
 from pygent.folder import Folder
+from pygent.records import Approval, Decision, Question
 from pygent.replay import ReplayServer, Reply, Script, ScriptedCall
 
 KEY = "sk-key-of-the-story"

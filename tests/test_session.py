@@ -18,7 +18,6 @@ from pygent.errors import PygentError
 from pygent.events import (
     ApprovalResolved,
     ChangeMade,
-    Decision,
     Message,
     Notice,
     TextDelta,
@@ -28,6 +27,7 @@ from pygent.events import (
     TurnFinished,
     TurnStarted,
 )
+from pygent.records import Decision
 from pygent.replay import Fault, Match, Reply, ScriptedCall
 
 DONE = Reply(text="All done.")

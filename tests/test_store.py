@@ -9,7 +9,8 @@ import textwrap
 import pytest
 
 from pygent.errors import PygentError
-from pygent.events import NO_USAGE, Message, Notice, Persona, SessionInfo, Task, TurnFinished, TurnStarted
+from pygent.events import Message, Notice, TurnFinished, TurnStarted
+from pygent.records import NO_USAGE, Persona, SessionInfo, Task
 from pygent.store import Store
 
 

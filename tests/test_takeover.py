@@ -13,7 +13,7 @@ from tests.story import Story, call, story
 
 from pygent.delegation import DelegateRequest
 from pygent.errors import PygentError
-from pygent.events import Task
+from pygent.records import Task
 from pygent.replay import Match, Reply, ScriptedCall
 from pygent.shadow import Shadow
 from pygent.takeover import Applied
@@ -246,14 +246,16 @@ async def test_a_running_turn_hears_what_is_said_meanwhile(workspace: Path) -> N
     replies = [call("bash", cmd="until [ -e go ]; do sleep 0.05; done"), Reply(text="I heard you.")]
     async with story(workspace, *replies) as tale:
         session = tale.app.sessions.new(tale.folder)
-        assert not session.hand_in("too early")
+        assert session.post("too early", steers=True) is None
         session.start("work")
         while not tale.server.requests:
             await tale.person.until(type(tale.person.envelopes[0].event))
             await asyncio.sleep(0.05)
-        assert session.hand_in("use tabs, please")
+        assert session.post("use tabs, please", steers=True)
+        mail = session.post("and be quick", steers=True)
+        assert mail is not None
         (workspace / "go").touch()
-        result = await session.steer("and be quick")
+        result = await session.outcome(mail)
         assert result is not None
         assert result.reply == "I heard you."
         last = str(tale.server.requests[-1]["messages"])

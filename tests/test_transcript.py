@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pygent.events import NO_USAGE, Envelope, Message, ToolCall, ToolFinished, TurnFinished, TurnStarted
+from pygent.events import Envelope, Message, ToolFinished, TurnFinished, TurnStarted
+from pygent.records import NO_USAGE, ToolCall
 from pygent.transcript import Transcript, conversation, export
 
 

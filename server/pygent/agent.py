@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -17,23 +16,9 @@ from typing import Any
 import msgspec
 
 from pygent.errors import PygentError, SandboxUnavailable, ToolError
-from pygent.events import (
-    NO_USAGE,
-    Emit,
-    Failure,
-    Message,
-    Question,
-    ReasoningDelta,
-    TextDelta,
-    ToolCall,
-    ToolFinished,
-    ToolStarted,
-    TurnStatus,
-    Usage,
-    UsageReported,
-    new_id,
-)
+from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted, UsageReported
 from pygent.model import Answer, AskedCall, Listener, Model, Prompt
+from pygent.records import NO_USAGE, Failure, Question, ToolCall, TurnStatus, Usage, new_id
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
 from pygent.transcript import Transcript
 
@@ -63,8 +48,8 @@ class Turn:
     """One turn of the agent.
 
     `transcript` must take in every event that `emit` is given; `context` is the template of each call's
-    own; `max_steps` counts model answers; `step_timeout` limits each of them, in seconds.  What is put into
-    `inbox` joins the conversation at the next step.
+    own; `max_steps` counts model answers; `step_timeout` limits each of them, in seconds.  `hear` takes what
+    was said since the last step into the conversation, and tells whether there was anything.
     """
 
     model: Model
@@ -77,7 +62,7 @@ class Turn:
     emit: Emit
     max_steps: int
     step_timeout: float | None = None
-    inbox: deque[str] = field(default_factory=deque)
+    hear: Callable[[], bool] = lambda: False
     usage: Usage = NO_USAGE
     _last_call: tuple[str, str, str] = ("", "", "")
     _repeats: int = field(default=0)
@@ -89,7 +74,7 @@ class Turn:
             self.hear()
             answer, calls = await self._answer()
             reply = answer.text or reply
-            if not calls and self.inbox:
+            if not calls and self.hear():
                 continue  # somebody said something while the model answered
             if not calls:
                 return Ending("completed", reply)
@@ -103,11 +88,6 @@ class Turn:
             if self._repeats >= REPEATS_ENDED:
                 return self._limit(reply, f"The model made the same call {self._repeats} times in a row.")
         return self._limit(reply, f"The turn reached its limit of {self.max_steps} steps.")
-
-    def hear(self) -> None:
-        """Take what was said since the last step into the conversation."""
-        while self.inbox:
-            self.emit(Message(item_id=new_id("itm"), role="user", text=self.inbox.popleft()))
 
     def _limit(self, reply: str, message: str) -> Ending:
         fix = "Send a message to go on; limits.steps sets the number of steps."

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from pygent.app import App
 from pygent.delegation import DelegateRequest
-from pygent.events import Approval, Decision, Envelope, Persona, Question, Task, TurnResult
+from pygent.events import Envelope
 from pygent.folder import Folder
+from pygent.records import Approval, Decision, Persona, Question, Task, TurnResult
 
 Result = TypeVar("Result")
 

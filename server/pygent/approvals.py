@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pygent.events import Approval, Client, Decision, Question
+from pygent.events import Client
+from pygent.records import Approval, Decision, Question
 
 log = logging.getLogger("pygent.approvals")
 Asked = TypeVar("Asked")

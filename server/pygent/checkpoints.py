@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from pygent.errors import PygentError
-from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone, Wire
+from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone
+from pygent.records import Wire
 from pygent.shadow import Shadow
 from pygent.takeover import Takeover
 from pygent.workspace import Workspace

@@ -13,18 +13,10 @@ import msgspec
 
 from pygent import snapshots
 from pygent.errors import PygentError
-from pygent.events import (
-    NO_USAGE,
-    Client,
-    SessionInfo,
-    Task,
-    TaskChanged,
-    TurnResult,
-    new_id,
-    now_ms,
-)
+from pygent.events import Client, TaskChanged
 from pygent.folder import Folder
 from pygent.queue import EmbeddedQueue
+from pygent.records import NO_USAGE, SessionInfo, Task, TurnResult, new_id, now_ms
 from pygent.redaction import Redactor
 from pygent.results import Results, has_begun
 from pygent.sessions import Sessions, new_info
@@ -56,7 +48,6 @@ class Tasks:
         self._clients = clients
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
         self._queue = EmbeddedQueue(store, self._run, self._announce)
-        self._said: dict[str, str] = {}
         self.results = Results(sessions, store, self._shadow)
         sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
 
@@ -174,19 +165,14 @@ class Tasks:
     def send(self, task_id: str, text: str) -> bool:
         """Say something to a task: at its next step while it runs, as a further turn once it has ended.
 
-        It answers a task that waits for an answer.  Raises PygentError `notFound`, and `busy` while another
-        process has the task.
+        It answers a task that waits for an answer, and reaches one of another process, too.
+        Raises PygentError `notFound`.
         """
         task = self._store.task(task_id)
-        session = self._sessions.live(task.session_id)
-        if session is not None and session.hand_in(text):
-            return True
-        if task.status == "queued" and self._queue.holds(task_id):
-            self._said[task_id] = f"{self._said.get(task_id, task.prompt)}\n\n{text}"
-            return True
+        text = Redactor(self._home(task).settings.api_key).whole(text)
+        self._store.post(task.session_id, text, new_id("trn"), steers=True)
         if not self._queue.settled(task) or not self._queue.claim(task_id):
-            raise PygentError("busy", f"The task is {task.status} in another process.", "Send it from there.")
-        self._said[task_id] = text
+            return True  # whichever process has the task reads it at its next step
         again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None, waiting_for=None)
         self._queue.submit(again, self._limits(task))
         return True
@@ -228,9 +214,12 @@ class Tasks:
     def _place(self, task_id: str) -> Path:
         return self._sessions.launch.state / "tasks" / task_id / "workspace"
 
+    def _home(self, task: Task) -> Folder:
+        return self._sessions.home(self._store.session(task.session_id))
+
     def _limits(self, task: Task) -> Limits:
         """What a task may use, its folder's settings as they are now.  Raises PygentError."""
-        settings = self._sessions.home(self._store.session(task.session_id)).settings
+        settings = self._home(task).settings
         return Limits(settings.max_tasks, task.timeout, task.step_timeout)
 
     def _queue_task(self, task: Task, like: SessionInfo) -> Task:
@@ -259,10 +248,11 @@ class Tasks:
         progress = Progress(task, self._queue.update, lambda: self._queue.running)
         session = self._sessions.open(info, folder, limits, progress.follow, given=given)
         try:
-            if (said := self._said.pop(task.id, None)) is not None:
-                return await session.chat(said)
             # Of a task that was taken up the turn may be under way, or at its end with the record behind.
-            return await session.resume() or session.last_result() or await session.chat(task.prompt)
+            result = await session.resume() or session.last_result() or await session.chat(task.prompt)
+            while (more := await session.follow_up()) is not None:
+                result = more
+            return result
         finally:
             progress.save()
             await session.close()

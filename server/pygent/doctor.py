@@ -10,8 +10,8 @@ from typing import Literal
 
 from pygent.app import App
 from pygent.errors import PygentError, SandboxUnavailable
-from pygent.events import Wire
 from pygent.folder import Folder
+from pygent.records import Wire
 
 
 class Check(Wire, frozen=True, kw_only=True):

@@ -7,177 +7,26 @@ Times are integer milliseconds since the epoch.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-Isolation = Literal["docker", "bubblewrap", "local"]
-ToolStatus = Literal["completed", "failed", "declined", "cancelled", "timedOut"]
-TurnStatus = Literal["completed", "needsInput", "cancelled", "failed", "limit"]
-TaskStatus = Literal[
-    "queued", "running", "waiting", "completed", "failed", "cancelled", "timedOut", "interrupted"
-]
-Verdict = Literal["accept", "acceptForSession", "decline", "cancel"]
-ChangeKind = Literal["created", "edited", "deleted"]
-Level = Literal["info", "warning", "error"]
-
-
-def now_ms() -> int:
-    """The current time in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id(prefix: Literal["ses", "trn", "itm", "tsk", "apr", "chk"]) -> str:
-    """A new opaque id such as `ses_0199…`, sortable by its time of creation (microseconds)."""
-    return f"{prefix}_{time.time_ns() // 1000:014x}{secrets.token_hex(4)}"
-
-
-class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """A value that travels: camelCase fields, defaults left out."""
-
-
-class Usage(Wire, frozen=True, kw_only=True):
-    """Tokens of a turn so far; `cost` in the currency of the configured prices."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int | None = None
-    context_window: int | None = None
-    cost: float | None = None
-
-
-NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
-
-
-class Failure(Wire, frozen=True, kw_only=True):
-    """Why a turn or task failed: a stable `code`, a sentence for a person, and how to mend it."""
-
-    code: str
-    message: str
-    fix: str | None = None
-
-
-class Approval(Wire, frozen=True, kw_only=True):
-    """Something that may only happen with a person's consent.
-
-    `detail` is the exact thing that will be done, never the model's description of it.
-    """
-
-    id: str
-    session_id: str
-    kind: Literal["command", "edit", "tool", "path"]
-    title: str
-    detail: str
-    isolation: Isolation
-    task_id: str | None = None
-    command: str | None = None
-    diff: str | None = None
-
-
-class Decision(Wire, frozen=True, kw_only=True):
-    """The answer to an `Approval`; `feedback` is told to the model."""
-
-    decision: Verdict
-    feedback: str | None = None
-
-
-class Question(Wire, frozen=True, kw_only=True):
-    """A question of the agent to the person, with answers to choose from or free text."""
-
-    id: str
-    session_id: str
-    prompt: str
-    options: list[str] | None = None
-
-
-class Change(Wire, frozen=True, kw_only=True):
-    """A file that a turn changed."""
-
-    uri: str
-    kind: ChangeKind
-
-
-class ToolCall(Wire, frozen=True, kw_only=True):
-    """One call that the model asked for.
-
-    `call_id` is the model server's id, kept verbatim; `arguments` is the JSON text that is sent back to
-    the server (`{}` if what came did not parse, so that the history stays acceptable).
-    """
-
-    item_id: str
-    call_id: str
-    name: str
-    arguments: str
-
-
-class Persona(Wire, frozen=True, kw_only=True):
-    """A named character of an agent."""
-
-    name: str
-    description: str = ""
-
-
-class Task(Wire, frozen=True, kw_only=True):
-    """A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers.
-
-    `base` is the snapshot of what it was given, with which `diff` and `apply` compare, and `result` that of
-    what it has made since; both are git trees, named by their content.  `timeout` and `step_timeout` are its
-    limits in seconds.  `queue_place` is 1 for the queued task that comes next.
-    """
-
-    id: str
-    title: str
-    prompt: str
-    status: TaskStatus
-    persona: Persona
-    session_id: str
-    created_at: int
-    workspace: str
-    steps: int
-    usage: Usage
-    changed_files: list[str]
-    parent_session_id: str | None = None
-    started_at: int | None = None
-    finished_at: int | None = None
-    waiting_for: str | None = None
-    error: Failure | None = None
-    base: str | None = None
-    result: str | None = None
-    timeout: float | None = None
-    step_timeout: float | None = None
-    queue_place: int | None = None
-
-
-class SessionInfo(Wire, frozen=True, kw_only=True):
-    """A conversation as a list shows it; `folder_uri` is the workspace folder it works in."""
-
-    id: str
-    title: str
-    created_at: int
-    updated_at: int
-    workspace: str
-    persona: Persona
-    status: Literal["idle", "running", "waiting"]
-    folder_uri: str | None = None
-    model: str | None = None
-    task_id: str | None = None
-    parent_session_id: str | None = None
-
-
-class TurnResult(Wire, frozen=True, kw_only=True):
-    """How a turn ended; `reply` is the assistant's last text."""
-
-    session_id: str
-    turn_id: str
-    status: TurnStatus
-    reply: str
-    changes: list[Change]
-    usage: Usage
-    question: Question | None = None
-    error: Failure | None = None
+from pygent.records import (
+    Approval,
+    ChangeKind,
+    Decision,
+    Failure,
+    Level,
+    Question,
+    Task,
+    ToolCall,
+    ToolStatus,
+    TurnStatus,
+    Usage,
+    Verdict,
+    Wire,
+)
 
 
 class Event(Wire, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name[0].lower() + name[1:]):
@@ -188,7 +37,7 @@ class TurnStarted(Event, frozen=True, kw_only=True):
     """A person's message, or a task's prompt, opened a turn."""
 
     text: str
-    images: list[str] = []
+    images: list[str] = msgspec.field(default_factory=list)
 
 
 class TextDelta(Event, frozen=True, kw_only=True):
@@ -216,8 +65,8 @@ class Message(Event, frozen=True, kw_only=True):
     item_id: str
     role: Literal["assistant", "user"]
     text: str
-    tool_calls: list[ToolCall] = []
-    extra: dict[str, Any] = {}
+    tool_calls: list[ToolCall] = msgspec.field(default_factory=list)
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class ToolStarted(Event, frozen=True, kw_only=True):

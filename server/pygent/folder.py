@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.errors import PygentError
-from pygent.events import Persona
 from pygent.model import Model
+from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
 from pygent.sandbox.choose import open_sandbox
 from pygent.workspace import Workspace, check_root

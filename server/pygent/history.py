@@ -13,18 +13,9 @@ from typing import Any
 import msgspec
 
 from pygent.errors import PygentError
-from pygent.events import (
-    NO_USAGE,
-    AnyEvent,
-    Message,
-    ToolCall,
-    ToolFinished,
-    TurnFinished,
-    TurnStarted,
-    new_id,
-    now_ms,
-)
+from pygent.events import AnyEvent, Message, ToolFinished, TurnFinished, TurnStarted
 from pygent.files import write_atomic
+from pygent.records import NO_USAGE, ToolCall, new_id, now_ms
 
 
 def write(path: Path, messages: Sequence[bytes]) -> None:

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pygent.deltas import Deltas
-from pygent.events import (
-    EPHEMERAL,
-    NO_USAGE,
-    AnyEvent,
-    Client,
-    Envelope,
-    Failure,
-    TurnFinished,
-    TurnStarted,
-    now_ms,
-)
+from pygent.events import EPHEMERAL, AnyEvent, Client, Envelope, TurnFinished, TurnStarted
 from pygent.logs import log_event
+from pygent.records import NO_USAGE, Failure, now_ms
 from pygent.redaction import Redactor
 from pygent.store import Store
 from pygent.transcript import Transcript
@@ -53,15 +44,23 @@ class Journal:
         self.unfinished: str | None = None
         """The turn that began last, until it is finished: between turns, one whose process died."""
 
-    def emit(self, event: AnyEvent) -> None:
-        """Commit an event and only then show it; pieces of text are gathered for a moment instead."""
+    def emit(self, event: AnyEvent, *, takes: int | None = None) -> None:
+        """Commit an event and only then show it; pieces of text are gathered for a moment instead.
+
+        `takes` is the number of the mail that the event brings into the conversation.
+        """
         if isinstance(event, EPHEMERAL):
             self._deltas.add(event)
             return
         self._deltas.flush()
         event = self._redactor().record(event)
         envelope = self._store.append(
-            self._session_id, self._seq + 1, event, turn_id=self.turn_id, task_id=self._task_id
+            self._session_id,
+            self._seq + 1,
+            event,
+            turn_id=self.turn_id,
+            task_id=self._task_id,
+            takes=takes,
         )
         self._fold(envelope)
         log_event(envelope)

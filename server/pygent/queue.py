@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pygent.events import Failure, Task, TaskStatus, TurnResult, now_ms
+from pygent.records import Failure, Task, TaskStatus, TurnResult, now_ms
 from pygent.store import Store
 from pygent.tasks import FINISHED, Limits, failure_of
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pygent import snapshots
 from pygent.errors import PygentError, ToolError
-from pygent.events import Task, TurnFinished
+from pygent.events import TurnFinished
 from pygent.folder import Folder
+from pygent.records import Task
 from pygent.sessions import Sessions
 from pygent.shadow import Entry, Shadow
 from pygent.store import Store

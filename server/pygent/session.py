@@ -5,55 +5,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from pygent import history, transcript
+from pygent import history
 from pygent.agent import Ending, StepTimedOut, Turn
-from pygent.approvals import Approvals, first_answer
+from pygent.approvals import Approvals
 from pygent.checkpoints import Checkpoints, Undone
+from pygent.consent import Consent
+from pygent.conversation import Conversation
 from pygent.errors import PygentError
 from pygent.events import (
-    NO_USAGE,
     AnyEvent,
-    Approval,
-    ApprovalRequested,
-    ApprovalResolved,
-    Change,
     ChangeMade,
     Client,
-    Decision,
     Envelope,
-    Failure,
-    Isolation,
     Notice,
-    Persona,
-    Question,
-    QuestionAnswered,
-    QuestionAsked,
-    SessionInfo,
     ToolFinished,
     TurnFinished,
-    TurnResult,
     TurnStarted,
     TurnUndone,
     UsageReported,
-    new_id,
-    now_ms,
 )
 from pygent.folder import Folder
 from pygent.images import Images
 from pygent.journal import Journal
+from pygent.mailbox import Mailbox
 from pygent.prompts import system_message
+from pygent.records import (
+    NO_USAGE,
+    Change,
+    Failure,
+    Isolation,
+    Mail,
+    SessionInfo,
+    TurnResult,
+    new_id,
+)
 from pygent.redaction import Redactor
 from pygent.shadow import Shadow
 from pygent.store import Store
-from pygent.tasks import Delegation, Limits, failure_of, pick_persona
+from pygent.tasks import Delegation, Limits, failure_of
 from pygent.tools import ToolContext, serialise
 from pygent.tools.background import Background
 from pygent.tools.images import image_type
@@ -63,10 +59,12 @@ from pygent.transcript import INTERRUPTED, Transcript
 log = logging.getLogger("pygent.session")
 TITLE = 60
 """Characters of a session's title, which is the start of its first message."""
+POLL = 0.5
+"""Seconds between looks at a turn of another process."""
 
 
-class Session:
-    """One conversation.
+class Session(Conversation):
+    """One conversation, and the turns that run in it.
 
     `clients` is the live list of those who are shown its events and asked; `watch` hears its events too
     and is never asked.  `limits` are those of a delegated task.
@@ -85,18 +83,15 @@ class Session:
         watch: Callable[[Envelope], None] = lambda _: None,
         given: str | None = None,
     ) -> None:
-        self.info = info
-        self.folder = folder
-        self._store = store
-        self._clients = clients
-        self._approvals = approvals
+        super().__init__(info, store, folder)
         self._delegation = delegation
         self._limits = limits or Limits(at_once=1)
-        self._granted: set[tuple[str, str]] = set()
         self.tools = Toolbox(delegates=delegation is not None)
         self._job: asyncio.Task[TurnResult] | None = None
+        self._closed = False
         self._background = Background()
-        self._inbox: deque[str] = deque()
+        self._landed: dict[int, str] = {}
+        """The turns in which mail entered the conversation, by its number."""
         self._images = Images(folder.launch.state / "images")
         self._journal = Journal(
             info.id,
@@ -106,6 +101,16 @@ class Session:
             clients=clients,
             watch=watch,
             redactor=self._redactor,
+        )
+        self._mailbox = Mailbox(info.id, store, self._journal)
+        self._consent = Consent(
+            self._journal,
+            approvals,
+            clients,
+            task=info.title if info.task_id is not None else None,
+            redactor=self._redactor,
+            timeout=lambda: folder.settings.approvals.timeout,
+            show=lambda status: self._save(status=status),
         )
         shadow = Shadow(folder.launch.state / "shadow.git")
         self._checkpoints = Checkpoints(shadow, folder.workspace, self._journal.emit, given)
@@ -118,7 +123,7 @@ class Session:
         Raises PygentError `busy` while another turn runs, here or in another process, and ToolError for an
         image that is none.
         """
-        return await self._until(self._begin(text, images, turn_id or new_id("trn")))
+        return await self._until(self._begin_with(text, images, turn_id or new_id("trn")))
 
     async def _until(self, job: asyncio.Task[TurnResult]) -> TurnResult:
         try:
@@ -151,33 +156,46 @@ class Session:
                     item_id=item, status="cancelled", output=INTERRUPTED, truncated=False, duration_ms=0
                 )
             )
-        job = self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
-        return await self._until(job)
+        return await self._until(self._start(turn_id))
 
     def start(self, text: str, *, images: Sequence[Path] = (), turn_id: str | None = None) -> str:
         """Run a turn in the background; returns its id at once.  Raises as `chat`."""
         turn_id = turn_id or new_id("trn")
-        self._begin(text, images, turn_id)
+        self._begin_with(text, images, turn_id)
         return turn_id
 
-    async def steer(self, text: str) -> TurnResult | None:
-        """Say something to the running turn, which hears it at its next step; None if none runs.
+    def post(self, text: str, *, steers: bool, images: Sequence[Path] = ()) -> Mail | None:
+        """Say something while a turn runs, here or in another process; None if none does.
 
-        Returns when that turn ends.
+        It joins that turn at its next step, or with `steers` false begins the next one.  It is kept when the
+        process dies.  Raises ToolError for an image that is none.
         """
-        if not self.hand_in(text) or self._job is None:
+        if not self._store.session_owned(self.id):
             return None
-        return await asyncio.shield(self._job)
+        stored = self._stored(images)
+        return self._mailbox.post(self._redactor().whole(text), steers=steers, images=stored)
 
-    def hand_in(self, text: str) -> bool:
-        """Say something to the running turn without waiting; False if none runs here."""
-        if self.turn_id is None:
-            return False
-        self._inbox.append(text)
-        return True
+    async def outcome(self, mail: Mail) -> TurnResult | None:
+        """How the turn ended that heard a message or began with it, or that was cancelled before it could.
+
+        None if another process had it and left no end.
+        """
+        while (job := self._job) is not None:
+            await asyncio.wait({job})
+            if self._landed.get(mail.number) == job.get_name() or self._job is job:
+                return await job
+        while self._store.session_owned(self.id):  # noqa: ASYNC110 - of another process nothing is heard
+            await asyncio.sleep(POLL)
+        return self.last_result()
+
+    async def follow_up(self) -> TurnResult | None:
+        """Run a turn with the first message that waits; None if there is none."""
+        mail = self._mailbox.next()
+        return None if mail is None else await self._until(self._begin_with_mail(mail))
 
     async def close(self) -> None:
         """End the running turn and the commands in the background."""
+        self._closed = True
         await self.cancel()
         await self._background.close()
 
@@ -189,21 +207,57 @@ class Session:
         await asyncio.wait({self._job})
         return True
 
-    def _begin(self, text: str, images: Sequence[Path], turn_id: str) -> asyncio.Task[TurnResult]:
+    def _begin_with(self, text: str, images: Sequence[Path], turn_id: str) -> asyncio.Task[TurnResult]:
         self._claim()
         try:
-            stored = [self._images.add(data, image_type(data, path.name)) for path, data in _read(images)]
-            self._journal.catch_up()
-            self._journal.end_unfinished()
+            stored = self._stored(images)
         except BaseException:
             self._store.release_session(self.id)
             raise
-        self._journal.turn_id = turn_id
-        title = self.info.title or self._redactor().whole(" ".join(text.split()))[:TITLE]
-        self._save(title=title, status="running")
-        self._journal.emit(TurnStarted(text=text, images=stored))
-        self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
-        return self._job
+        return self._begin(text, stored, turn_id)
+
+    def _begin_with_mail(self, mail: Mail) -> asyncio.Task[TurnResult]:
+        self._claim()
+        self._landed[mail.number] = mail.turn_id
+        return self._begin(mail.text, mail.images, mail.turn_id, takes=mail.number)
+
+    def _begin(
+        self, text: str, images: Sequence[str], turn_id: str, *, takes: int | None = None
+    ) -> asyncio.Task[TurnResult]:
+        """Begin a turn in a session that is claimed."""
+        try:
+            self._journal.catch_up()
+            self._journal.end_unfinished()
+            self._journal.turn_id = turn_id
+            title = self.info.title or self._redactor().whole(" ".join(text.split()))[:TITLE]
+            self._save(title=title, status="running")
+            self._journal.emit(TurnStarted(text=text, images=list(images)), takes=takes)
+        except BaseException:
+            self._journal.turn_id = None
+            self._store.release_session(self.id)
+            raise
+        return self._start(turn_id)
+
+    def _start(self, turn_id: str) -> asyncio.Task[TurnResult]:
+        job = self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
+        job.add_done_callback(self._go_on)
+        return job
+
+    def _go_on(self, job: asyncio.Task[TurnResult]) -> None:
+        """Begin the next turn with what was said meanwhile; what was said to a cancelled turn waits."""
+        ended = job.cancelled() or job.exception() is not None or job.result().status == "cancelled"
+        if ended or self._closed or self.info.task_id is not None:
+            return
+        if (mail := self._mailbox.next()) is not None:
+            with contextlib.suppress(PygentError):  # another process was quicker, and will find it
+                self._begin_with_mail(mail)
+
+    def _hear(self) -> bool:
+        return self._mailbox.hear(self._landed, self._journal.turn_id or "")
+
+    def _stored(self, images: Sequence[Path]) -> list[str]:
+        """Images kept in the store; their names."""
+        return [self._images.add(data, image_type(data, path.name)) for path, data in _read(images)]
 
     async def _run(self, turn_id: str) -> TurnResult:
         """The turn from its start to its one end, whatever happens."""
@@ -275,12 +329,9 @@ class Session:
             emit=emit,
             max_steps=self.folder.settings.limits.steps,
             step_timeout=self._limits.step_timeout,
-            inbox=self._inbox,
+            hear=self._hear,
         )
-        try:
-            return await turn.run()
-        finally:
-            turn.hear()  # what came too late for this turn is read in the next
+        return await turn.run()
 
     def _finish(self, ending: Ending, usage: Any) -> None:
         self._journal.emit(
@@ -301,8 +352,8 @@ class Session:
             isolation=isolation,
             sandbox=self.folder.sandbox,
             emit=emit,
-            approve=self._approve,
-            ask=self._ask,
+            approve=self._consent.approve,
+            ask=self._consent.ask,
             store_image=self._images.add,
             step_timeout=self._limits.step_timeout,
             delegation=self._delegation,
@@ -311,44 +362,6 @@ class Session:
             outputs=self.outputs,
             checkpoint=self._checkpoints.begin,
         )
-
-    # -- asking people ---------------------------------------------------------------------------
-
-    async def _approve(self, approval: Approval) -> Decision:
-        grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
-        if grant in self._granted:
-            return Decision(decision="accept")
-        approval = msgspec.structs.replace(approval, title=self._labelled(approval.title))
-        approval = self._redactor().record(approval)
-        self._journal.emit(ApprovalRequested(approval=approval))
-        self._save(status="waiting")
-        decision, by = await self._approvals.request(
-            approval, list(self._clients), self.folder.settings.approvals.timeout
-        )
-        self._save(status="running")
-        if decision.decision == "acceptForSession":
-            self._granted.add(grant)
-        self._journal.emit(
-            ApprovalResolved(
-                approval_id=approval.id, decision=decision.decision, by=by, feedback=decision.feedback
-            )
-        )
-        return decision
-
-    async def _ask(self, question: Question) -> str | None:
-        question = msgspec.structs.replace(question, prompt=self._labelled(question.prompt))
-        question = self._redactor().record(question)
-        self._journal.emit(QuestionAsked(question=question))
-        self._save(status="waiting")
-        answer = await first_answer(question, list(self._clients))
-        self._save(status="running")
-        if answer is not None:
-            self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
-        return answer
-
-    def _labelled(self, asked: str) -> str:
-        """What is asked, with the task's name before it, so that people know who wants it."""
-        return asked if self.info.task_id is None else f"[Task: {self.info.title}] {asked}"
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:
         """Take back what a turn changed, or make it again; without an id the last that can be.
@@ -364,8 +377,6 @@ class Session:
         finally:
             self._store.release_session(self.id)
         return done
-
-    # -- reading ---------------------------------------------------------------------------------
 
     def recover(self) -> None:
         """End a turn whose process died, so that every turn has its `turnFinished`."""
@@ -391,72 +402,6 @@ class Session:
 
     def _redactor(self) -> Redactor:
         return Redactor(self.folder.settings.api_key)
-
-    @property
-    def id(self) -> str:
-        """The session's id."""
-        return self.info.id
-
-    @property
-    def last_seq(self) -> int:
-        """The number of the last stored event."""
-        return self._store.last_seq(self.id)
-
-    def events(self, after: int = 0, limit: int | None = None) -> list[Envelope]:
-        """Stored events with a number above `after`."""
-        return self._store.events(self.id, after=after, limit=limit)
-
-    def last_result(self) -> TurnResult | None:
-        """How the last turn ended, as far as that is stored; None before the first end."""
-        for envelope in reversed(self.events()):
-            if isinstance(end := envelope.event, TurnFinished):
-                return TurnResult(
-                    session_id=self.id,
-                    turn_id=envelope.turn_id or "",
-                    status=end.status,
-                    reply=end.reply,
-                    changes=[],
-                    usage=end.usage,
-                    error=end.error,
-                )
-        return None
-
-    def messages(self) -> list[dict[str, Any]]:
-        """The conversation, as `pygent.session.get` gives it."""
-        return transcript.conversation(self.events())
-
-    def export(self, form: Literal["md", "json"]) -> str:
-        """The conversation as a document."""
-        return transcript.export(self.info.title or "Conversation", self.events(), form)
-
-    # -- settings of the session -----------------------------------------------------------------
-
-    @property
-    def persona(self) -> Persona:
-        """The persona that speaks in this session."""
-        return self.info.persona
-
-    def use_persona(self, name: str) -> Persona:
-        """Let another persona speak from the next turn on.  Raises PygentError `notFound`."""
-        persona = pick_persona(self.folder.personas(), name, 0)
-        assert persona is not None
-        self._save(persona=persona)
-        return persona
-
-    def use_model(self, name: str) -> None:
-        """Use another model of the same endpoint from the next turn on."""
-        self._save(model=name)
-
-    def rename(self, title: str) -> SessionInfo:
-        """Give the session another title."""
-        self._save(title=title)
-        return self.info
-
-    def _save(self, **changes: Any) -> None:
-        self.info = msgspec.structs.replace(self.info, updated_at=now_ms(), **changes)
-        self._store.save_session(self.info)
-
-    # -- history file -----------------------------------------------------------------
 
     def take_over_history(self, events: Sequence[AnyEvent]) -> None:
         """Begin with the conversation of a history file."""

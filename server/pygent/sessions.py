@@ -13,10 +13,11 @@ import msgspec
 from pygent import history
 from pygent.approvals import Approvals
 from pygent.errors import PygentError
-from pygent.events import Client, Envelope, Notice, Persona, SessionInfo, new_id, now_ms
+from pygent.events import Client, Envelope, Notice
 from pygent.folder import Folder, Launch
 from pygent.logs import Logs
 from pygent.paths import path_of
+from pygent.records import Persona, SessionInfo, new_id, now_ms
 from pygent.session import Session
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, pick_persona

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pygent.errors import PygentError
-from pygent.events import ChangeKind
+from pygent.records import ChangeKind
 
 OPTIONS = (
     "core.fsmonitor=false",

@@ -8,45 +8,24 @@ keeps every commit through a kill -9 of the process (sqlite.org/wal.html).
 from __future__ import annotations
 
 import itertools
-import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from pygent.errors import PygentError
-from pygent.events import AnyEvent, Checkpoint, Envelope, Failure, SessionInfo, Task, now_ms
-
-SCHEMA_VERSION = 2
-SCHEMA = """
-CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
-    title TEXT NOT NULL, body BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX sessions_by_time ON sessions (updated_at DESC, id DESC);
-CREATE TABLE events (
-    session_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
-    turn_id TEXT, task_id TEXT, body BLOB NOT NULL, PRIMARY KEY (session_id, seq)
-) WITHOUT ROWID;
-CREATE TABLE tasks (
-    id TEXT PRIMARY KEY, parent TEXT, status TEXT NOT NULL, owner TEXT,
-    cancel_requested INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
-) WITHOUT ROWID;
-"""
-MIGRATIONS = {
-    1: """
-CREATE INDEX tasks_by_status ON tasks (status, owner, id);
-CREATE TABLE snapshots (tree TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID
-"""
-}
-"""What brings a file of a version to the next one."""
+from pygent.events import AnyEvent, Checkpoint, Envelope
+from pygent.leases import Owner
+from pygent.records import Failure, Mail, SessionInfo, Task, now_ms
+from pygent.schema import Transaction, open_database
 
 _UNFINISHED = ("queued", "running", "waiting")
 
 _event = msgspec.json.Decoder(AnyEvent)
 _session = msgspec.json.Decoder(SessionInfo)
 _task = msgspec.json.Decoder(Task)
+_mail = msgspec.json.Decoder(Mail)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,7 +39,7 @@ class Store:
         self.path = folder / "pygent.db"
         self.owner = Owner(folder / "owners")
         try:
-            self._db = _open(self.path)
+            self._db = open_database(self.path)
         except sqlite3.Error as error:
             self.owner.close()
             raise PygentError(
@@ -130,6 +109,7 @@ class Store:
         """Forget a session and its events; False if there was none."""
         with self._transaction():
             self._db.execute("DELETE FROM events WHERE session_id=?", (session_id,))
+            self._db.execute("DELETE FROM mail WHERE session_id=?", (session_id,))
             return self._db.execute("DELETE FROM sessions WHERE id=?", (session_id,)).rowcount > 0
 
     def claim_session(self, session_id: str) -> bool:
@@ -148,23 +128,40 @@ class Store:
     # -- events ----------------------------------------------------------------------------------
 
     def append(
-        self, session_id: str, seq: int, event: AnyEvent, *, turn_id: str | None, task_id: str | None
+        self,
+        session_id: str,
+        seq: int,
+        event: AnyEvent,
+        *,
+        turn_id: str | None,
+        task_id: str | None,
+        takes: int | None = None,
     ) -> Envelope:
-        """Commit an event under the next free number from `seq` on, and return it with its place."""
-        at, body = now_ms(), _encode(event)
+        """Commit an event under the next free number from `seq` on, and return it with its place.
+
+        In the same commit it takes the mail of the number `takes` out.
+        """
         if isinstance(event, Checkpoint):
             self._keep(event.before, event.after)
+        row = (now_ms(), turn_id, task_id, _encode(event))
+        if takes is None:
+            seq = self._insert(session_id, seq, row)
+        else:
+            with self._transaction():
+                seq = self._insert(session_id, seq, row)
+                self._db.execute("DELETE FROM mail WHERE number=?", (takes,))
+        return Envelope(
+            session_id=session_id, seq=seq, at=row[0], event=event, turn_id=turn_id, task_id=task_id
+        )
+
+    def _insert(self, session_id: str, seq: int, row: tuple[object, ...]) -> int:
         while True:
             try:
-                self._db.execute(
-                    "INSERT INTO events VALUES (?,?,?,?,?,?)", (session_id, seq, at, turn_id, task_id, body)
-                )
+                self._db.execute("INSERT INTO events VALUES (?,?,?,?,?,?)", (session_id, seq, *row))
             except sqlite3.IntegrityError:
                 seq = self.last_seq(session_id) + 1  # another process wrote to the same session
-                continue
-            return Envelope(
-                session_id=session_id, seq=seq, at=at, event=event, turn_id=turn_id, task_id=task_id
-            )
+            else:
+                return seq
 
     def last_seq(self, session_id: str) -> int:
         """The number of the session's last event; 0 if there is none."""
@@ -189,6 +186,25 @@ class Store:
             )
             for seq, at, turn_id, task_id, body in rows
         ]
+
+    # -- mail ------------------------------------------------------------------------------------
+
+    def post(
+        self, session_id: str, text: str, turn_id: str, *, steers: bool, images: Sequence[str] = ()
+    ) -> Mail:
+        """Keep a message for a session until its conversation takes it."""
+        mail = Mail(number=0, text=text, turn_id=turn_id, steers=steers, images=list(images))
+        number = self._db.execute(
+            "INSERT INTO mail (session_id, body) VALUES (?,?)", (session_id, _encode(mail))
+        ).lastrowid
+        return msgspec.structs.replace(mail, number=number or 0)
+
+    def mail(self, session_id: str) -> list[Mail]:
+        """The messages that wait for a session, in order."""
+        rows = self._db.execute(
+            "SELECT number, body FROM mail WHERE session_id=? ORDER BY number", (session_id,)
+        ).fetchall()
+        return [msgspec.structs.replace(_mail.decode(body), number=number) for number, body in rows]
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -307,88 +323,5 @@ class Store:
     def _release(self, table: str, key: str) -> None:
         self._db.execute(f"UPDATE {table} SET owner=NULL WHERE id=? AND owner=?", (key, self.owner.token))
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
-
-
-class _Transaction:
-    """A write transaction that waits for its turn before it reads, so that two claims can't cross."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the file and bring it to this version's schema."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
-    path.chmod(0o600)
-    with _Transaction(db):
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"a newer Pygent wrote it (version {version})")
-        steps = [SCHEMA] if version == 0 else []
-        steps += [MIGRATIONS[number] for number in range(version or 1, SCHEMA_VERSION)]
-        for statement in ";".join(steps).split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    return db
-
-
-class Owner:
-    """This process's claim to life: a locked file that the system unlocks when the process dies.
-
-    A lock needs no clock and no heartbeat, and a reused process number can't be taken for the owner.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
-        self.token = secrets.token_hex(8)
-        self._file = (folder / self.token).open("w")
-        _try_lock(self._file.fileno())
-
-    def alive(self, token: str) -> bool:
-        """Whether the process that holds this token still runs."""
-        if token == self.token:
-            return True
-        path = self._folder / token
-        try:
-            with path.open("r+") as file:
-                if not _try_lock(file.fileno()):
-                    return True
-        except OSError:
-            return False
-        path.unlink(missing_ok=True)
-        return False
-
-    def close(self) -> None:
-        """Give up every claim."""
-        self._file.close()
-        (self._folder / self.token).unlink(missing_ok=True)
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock a file for this process unless another one holds it."""
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        import msvcrt  # noqa: PLC0415 - only on Windows
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _transaction(self) -> Transaction:
+        return Transaction(self._db)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pygent import files
 from pygent.errors import ToolError
-from pygent.events import Wire
+from pygent.records import Wire
 from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version
 from pygent.workspace import MAX_TEXT, Workspace, is_protected
 

@@ -12,23 +12,19 @@ import msgspec
 
 from pygent.errors import PygentError
 from pygent.events import (
-    NO_USAGE,
     AnyEvent,
     ApprovalRequested,
     ApprovalResolved,
     ChangeMade,
     Checkpoint,
     Envelope,
-    Failure,
     Message,
-    Persona,
     QuestionAnswered,
     QuestionAsked,
-    Task,
-    TaskStatus,
     UsageReported,
 )
 from pygent.paths import path_of
+from pygent.records import NO_USAGE, Failure, Persona, Task, TaskStatus
 
 FINISHED: frozenset[TaskStatus] = frozenset({"completed", "failed", "cancelled", "timedOut", "interrupted"})
 PACE, AT_ONCE = 0.2, 10

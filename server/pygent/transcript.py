@@ -15,16 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from pygent.events import (
-    AnyEvent,
-    Envelope,
-    Message,
-    ToolCall,
-    ToolFinished,
-    TurnFinished,
-    TurnStarted,
-    TurnUndone,
-)
+from pygent.events import AnyEvent, Envelope, Message, ToolFinished, TurnFinished, TurnStarted, TurnUndone
+from pygent.records import ToolCall
 
 INTERRUPTED = "Interrupted: the program ended before this call finished. It may have taken effect in part."
 CANCELLED = "The person cancelled the turn before this call was run."

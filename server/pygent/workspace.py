@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pygent import files
 from pygent.errors import PygentError, ToolError
-from pygent.events import ChangeKind
+from pygent.records import ChangeKind
 
 MAX_TEXT = 10 * 1024 * 1024
 """Bytes of a text file that a tool reads at the most."""

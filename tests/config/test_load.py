@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pygent.config import TABLE, Config, Trust, config_files, load
 from pygent.errors import ConfigInvalid
-from pygent.events import Persona
+from pygent.records import Persona
 
 PAGE = """\
 persona_name = "FriendlyBot"

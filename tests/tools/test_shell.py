@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.story import Person, call, story
 
-from pygent.events import Decision, ToolFinished
+from pygent.events import ToolFinished
+from pygent.records import Decision
 from pygent.replay import Reply, ScriptedCall
 
 DONE = Reply(text="Done.")

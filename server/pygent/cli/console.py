@@ -17,14 +17,13 @@ from pygent.events import (
     Envelope,
     Notice,
     QuestionAsked,
-    Task,
     TaskChanged,
     TextDelta,
     ToolFinished,
     ToolOutput,
     ToolStarted,
-    Usage,
 )
+from pygent.records import Task, Usage
 
 STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 LINES, LAST = 10, 3

@@ -14,16 +14,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from pygent.cli.console import Console, Events, asks_for_task
-from pygent.events import (
-    Approval,
-    Decision,
-    Envelope,
-    Message,
-    Question,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-)
+from pygent.events import Envelope, Message, TextDelta, ToolFinished, ToolStarted
+from pygent.records import Approval, Decision, Question
 
 ANSWERS = {"y": "accept", "s": "acceptForSession", "n": "decline", "c": "cancel"}
 

@@ -24,8 +24,8 @@ from pygent.cli.render import Screen
 from pygent.cli.run import open_session, say_place
 from pygent.delegation import DelegateRequest
 from pygent.errors import PygentError
-from pygent.events import NO_USAGE, Usage
 from pygent.paths import path_of
+from pygent.records import NO_USAGE, Usage
 from pygent.session import Session
 
 SLASH = {

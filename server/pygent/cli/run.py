@@ -18,7 +18,8 @@ from pygent.cli.place import Place, place
 from pygent.config import Config
 from pygent.delegation import DelegateRequest
 from pygent.errors import ConfigInvalid, PygentError
-from pygent.events import Approval, Decision, Envelope, Failure, Question, Task, TurnResult
+from pygent.events import Envelope
+from pygent.records import Approval, Decision, Failure, Question, Task, TurnResult
 from pygent.session import Session
 
 CODES = {"completed": 0, "failed": 1, "needsInput": 3, "limit": 124, "cancelled": 130}

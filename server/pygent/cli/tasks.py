@@ -13,7 +13,7 @@ from pygent.cli.console import Console, Events, ago, brief
 from pygent.cli.parser import UsageError
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
-from pygent.events import Task
+from pygent.records import Task
 from pygent.tasks import FINISHED
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pygent.events import Persona
+from pygent.records import Persona
 
 Kind = Literal[
     "text",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pygent.config import positions
 from pygent.config.settings import PERSONAS_JSON, TABLE, VARIABLES, Setting
-from pygent.events import Wire
+from pygent.records import Wire
 
 Layer = Literal["flag", "environment", "editor", "dotenv", "workspace", "home", "default"]
 MAX_FILE = 1024 * 1024

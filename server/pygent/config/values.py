@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pygent.config.settings import Kind
-from pygent.events import Persona
+from pygent.records import Persona
 
 EXPECTED: dict[Kind, str] = {
     "text": "a text",

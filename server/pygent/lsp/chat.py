@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pygent.errors import InvalidArgument, PygentError, ToolError
-from pygent.events import Decision, Verdict, new_id
 from pygent.lsp.commands import Arguments, Nothing, command
 from pygent.paths import path_of
+from pygent.records import Decision, Mail, Verdict, new_id
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
@@ -37,9 +37,9 @@ async def chat(server: PygentServer, args: Chat) -> Any:
         return {"sessionId": known[0], "turnId": known[1]}
     session = server.session(args.session_id or server.asked) or _new(server)
     server.last_session = session.id
-    if args.deliver == "steer" and session.turn_id is not None:
-        return await _steer(session, args)
     text, images = _with_attachments(server, session, args)
+    if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
+        return await _answered(server, session, args, mail)
     turn_id = new_id("trn")
     if server.command_token is not None:
         server.front.use_token(turn_id, server.command_token)
@@ -57,18 +57,23 @@ async def chat(server: PygentServer, args: Chat) -> Any:
 
 
 def _check(args: Chat) -> None:
-    if args.deliver == "queue":
-        raise PygentError("unsupported", "deliver: 'queue' comes with a later version.")
     if not args.text.strip():
         raise InvalidArgument("text", "a message that is not empty")
 
 
-async def _steer(session: Session, args: Chat) -> Any:
-    turn_id = session.turn_id
+def _posted(session: Session, args: Chat, text: str, images: list[Path]) -> Mail | None:
+    """The message handed to the running turn, or queued behind it; None if none runs."""
+    steers = args.deliver == "steer"
+    return session.post(text, steers=steers and not images, images=images)
+
+
+async def _answered(server: PygentServer, session: Session, args: Chat, mail: Mail) -> Any:
+    turn_id = session.turn_id if mail.steers else mail.turn_id
+    if args.client_message_id:
+        server.app.messages[args.client_message_id] = (session.id, turn_id or mail.turn_id)
     if not args.wait:
-        session.hand_in(args.text)
-        return {"sessionId": session.id, "turnId": turn_id}
-    return await session.steer(args.text)
+        return {"sessionId": session.id, "turnId": turn_id or mail.turn_id}
+    return await session.outcome(mail)
 
 
 def _new(server: PygentServer, **fields: Any) -> Session:

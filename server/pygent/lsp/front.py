@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pygent.events import (
-    Approval,
-    Decision,
-    Envelope,
-    Notice,
-    Question,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-)
+from pygent.events import Envelope, Notice, ToolStarted, TurnFinished, TurnStarted
 from pygent.lsp.base import Declined
+from pygent.records import Approval, Decision, Question
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from pygent import errors, events
+from pygent import errors, events, records
 from pygent.lsp import chat, inspect, tasks
 from pygent.lsp.commands import COMMANDS, Command
 from pygent.lsp.options import Options
@@ -46,10 +46,11 @@ def protocol() -> str:
         "## Requests to the client\n\n`pygent/approve` carries an `Approval`, its answer is a `Decision`."
     )
     parts.append("`pygent/ask` carries a `Question`, its answer is `{answer}`.\n\n## Records\n")
-    records = (events.TurnResult, events.Task, events.SessionInfo, events.Approval, events.Decision)
-    parts += [
-        _record(kind) for kind in (*records, events.Question, events.Usage, events.Failure, events.Change)
-    ]
+    kinds = (
+        *(records.TurnResult, records.Task, records.SessionInfo, records.Approval, records.Decision),
+        *(records.Question, records.Usage, records.Failure, records.Change),
+    )
+    parts += [_record(kind) for kind in kinds]
     parts.append("## Error codes\n\n" + ", ".join(f"`{code}`" for code in get_args(errors.Code)) + ".\n")
     return "\n".join(parts)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pygent.events import TaskStatus
 from pygent.lsp.commands import Arguments, command
+from pygent.records import TaskStatus
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer

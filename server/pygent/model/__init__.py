@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pygent.events import Notice, Usage
+from pygent.events import Notice
+from pygent.records import Usage
 
 
 @dataclass(frozen=True, slots=True)

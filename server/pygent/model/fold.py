@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from pygent.events import Usage
 from pygent.model import Answer, AskedCall, Listener
+from pygent.records import Usage
 
 _LETTERS = string.ascii_letters + string.digits
 

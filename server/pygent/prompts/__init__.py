@@ -9,7 +9,7 @@ from string import Template
 
 import msgspec
 
-from pygent.events import Isolation, Persona
+from pygent.records import Isolation, Persona
 
 WHERE: dict[Isolation, str] = {
     "docker": "a Docker container",

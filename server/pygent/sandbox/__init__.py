@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from pygent.events import Isolation, Wire
+from pygent.records import Isolation, Wire
 
 
 class CommandResult(Wire, frozen=True, kw_only=True):

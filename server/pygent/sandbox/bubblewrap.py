@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from pygent.errors import SandboxUnavailable
-from pygent.events import Isolation
+from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pygent.errors import SandboxUnavailable
-from pygent.events import Isolation
+from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
 from pygent.sandbox.environment import environment
 from pygent.sandbox.execs import Execs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pygent.events import Isolation
+from pygent.records import Isolation
 from pygent.sandbox.profile import Profile
 
 KEPT = ("PATH", "LANG", "LANGUAGE", "TZ")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pygent.events import Isolation
+from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
 from pygent.sandbox.environment import environment
 from pygent.sandbox.output import Output

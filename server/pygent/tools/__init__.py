@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import msgspec
 
 from pygent.errors import ToolError
-from pygent.events import (
+from pygent.events import ChangeMade, Emit
+from pygent.records import (
     Approval,
     ChangeKind,
-    ChangeMade,
     Decision,
-    Emit,
     Isolation,
     Persona,
     Question,

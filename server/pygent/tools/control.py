@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from pygent.events import Question, new_id
+from pygent.records import Question, new_id
 from pygent.tools import Arguments, Result, ToolContext
 
 

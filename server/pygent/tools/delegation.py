@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from pygent.errors import PygentError, ToolError
-from pygent.events import Task
+from pygent.records import Task
 from pygent.tasks import Delegation
 from pygent.tools import Arguments, Result, ToolContext
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from pygent.app import App
 from pygent.cli.console import Console, Events, usage_line
 from pygent.errors import PygentError
-from pygent.events import Approval, Decision, Envelope, Question, TurnResult
+from pygent.events import Envelope
+from pygent.records import Approval, Decision, Question, TurnResult
 from pygent.replay import ReplayServer, read_script
 from pygent.sandbox.engine import has_image
 

@@ -1,0 +1,78 @@
+"""Asking people in the name of a session: consent, and answers to its agent's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from pygent.approvals import Approvals, first_answer
+from pygent.events import ApprovalRequested, ApprovalResolved, Client, QuestionAnswered, QuestionAsked
+from pygent.journal import Journal
+from pygent.records import Approval, Decision, Question
+from pygent.redaction import Redactor
+
+
+class Consent:
+    """What one session asks.
+
+    `task` is its name where it is a task's, said with everything that is asked, so that people know who
+    wants it.  `redactor` and `timeout` (seconds) are those of the settings in force; `show` is told whether
+    the session waits for somebody.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        approvals: Approvals,
+        clients: Sequence[Client],
+        *,
+        task: str | None,
+        redactor: Callable[[], Redactor],
+        timeout: Callable[[], float],
+        show: Callable[[Literal["waiting", "running"]], None],
+    ) -> None:
+        self._journal = journal
+        self._approvals = approvals
+        self._clients = clients
+        self._task = task
+        self._redactor = redactor
+        self._timeout = timeout
+        self._show = show
+        self._granted: set[tuple[str, str]] = set()
+
+    async def approve(self, approval: Approval) -> Decision:
+        """A person's decision, asked for unless it was given for the whole session."""
+        grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
+        if grant in self._granted:
+            return Decision(decision="accept")
+        approval = msgspec.structs.replace(approval, title=self._labelled(approval.title))
+        approval = self._redactor().record(approval)
+        self._journal.emit(ApprovalRequested(approval=approval))
+        self._show("waiting")
+        decision, by = await self._approvals.request(approval, list(self._clients), self._timeout())
+        self._show("running")
+        if decision.decision == "acceptForSession":
+            self._granted.add(grant)
+        self._journal.emit(
+            ApprovalResolved(
+                approval_id=approval.id, decision=decision.decision, by=by, feedback=decision.feedback
+            )
+        )
+        return decision
+
+    async def ask(self, question: Question) -> str | None:
+        """A person's answer; None if nobody can be asked."""
+        question = msgspec.structs.replace(question, prompt=self._labelled(question.prompt))
+        question = self._redactor().record(question)
+        self._journal.emit(QuestionAsked(question=question))
+        self._show("waiting")
+        answer = await first_answer(question, list(self._clients))
+        self._show("running")
+        if answer is not None:
+            self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
+        return answer
+
+    def _labelled(self, asked: str) -> str:
+        return asked if self._task is None else f"[Task: {self._task}] {asked}"

@@ -1,0 +1,63 @@
+"""The store's file: its tables, and how one of an earlier version becomes one of this."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+SCHEMA_VERSION = 2
+SCHEMA = """
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
+    title TEXT NOT NULL, body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_time ON sessions (updated_at DESC, id DESC);
+CREATE TABLE events (
+    session_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+    turn_id TEXT, task_id TEXT, body BLOB NOT NULL, PRIMARY KEY (session_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY, parent TEXT, status TEXT NOT NULL, owner TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+MIGRATIONS = {
+    1: """
+CREATE INDEX tasks_by_status ON tasks (status, owner, id);
+CREATE TABLE snapshots (tree TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE mail (number INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX mail_by_session ON mail (session_id, number)
+"""
+}
+"""What brings a file of a version to the next one."""
+
+
+class Transaction:
+    """A write transaction that waits for its turn before it reads, so that two claims can't cross."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file and bring it to this version's schema."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    path.chmod(0o600)
+    with Transaction(db):
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"a newer Pygent wrote it (version {version})")
+        steps = [SCHEMA] if version == 0 else []
+        steps += [MIGRATIONS[number] for number in range(version or 1, SCHEMA_VERSION)]
+        for statement in ";".join(steps).split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    return db
