@@ -5,7 +5,8 @@ Front ends make one `App`, attach themselves as clients, and call plain methods 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pygent.approvals import Approvals
@@ -14,6 +15,8 @@ from pygent.events import Client
 from pygent.folder import Launch
 from pygent.logs import Logs
 from pygent.paths import state_folder
+from pygent.records import Task
+from pygent.session_tasks import SessionTasks
 from pygent.sessions import Sessions
 from pygent.store import Store
 
@@ -42,6 +45,8 @@ class App:
         self.clients: list[Client] = []
         self.sessions = Sessions(self.launch, self.store, self.logs, self.approvals, self.clients)
         self.tasks = Tasks(self.sessions, self.store, self.clients)
+        self.sessions.delegation = lambda session_id, folder: SessionTasks(self.tasks, session_id, folder)
+        self._cleaning: asyncio.Task[None] | None = None
         self.messages: dict[str, tuple[str, str]] = {}
         """Session and turn of each message that a client gave an id, so that one sent twice runs once."""
 
@@ -59,8 +64,19 @@ class App:
 
         preload()
 
+    def stay(self, folders: Collection[str]) -> list[Task]:
+        """For front ends that stay: go on with these folders' interrupted tasks, and clean up meanwhile.
+
+        `folders` are URIs.  Returns the tasks that this process has taken up.
+        """
+        if self._cleaning is None:
+            self._cleaning = asyncio.create_task(self.tasks.clean(), name="clean-up")
+        return self.tasks.recover(folders)
+
     async def close(self) -> None:
         """Cancel turns, mark tasks, end every sandbox and connection."""
+        if self._cleaning is not None:
+            self._cleaning.cancel()
         await self.tasks.close()
         await self.sessions.close()
         self.store.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,13 @@ from pygent.sessions import Sessions, new_info
 from pygent.shadow import Shadow
 from pygent.store import Store
 from pygent.tasks import FINISHED, Limits, Progress, failure_of, pick_persona
+
+log = logging.getLogger("pygent.tasks")
+DAY = 24 * 60 * 60.0
+KEPT_DAYS, SNAPSHOT_BYTES = 30, 2 << 30
+"""For how long a turn can be undone, and how much space all snapshots together may take."""
+CLEAN_AFTER = 20.0
+"""Seconds after the start, when the person is served, in which the clean-up begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,6 @@ class Tasks:
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
         self._queue = EmbeddedQueue(store, self._run, self._announce)
         self.results = Results(sessions, store, self._shadow)
-        sessions.delegation = lambda session_id, folder: SessionDelegation(self, session_id, folder)
 
     def recover(self, folders: Collection[str]) -> list[Task]:
         """Take up the folders' tasks whose process died, each by one process only; returns those taken here.
@@ -76,6 +84,19 @@ class Tasks:
             return False
         self._queue.submit(msgspec.structs.replace(task, status="queued"), limits)
         return True
+
+    async def clean(self) -> None:
+        """Once a day, forget snapshots that are old, or too many for the space that they may take."""
+        mark = self._sessions.launch.state / "cleaned"
+        await asyncio.sleep(CLEAN_AFTER)
+        if not _older(mark, DAY):
+            return
+        mark.touch()
+        try:
+            wanted = self._store.snapshots(now_ms() - int(1000 * KEPT_DAYS * DAY))
+            await self._shadow.clean(wanted, SNAPSHOT_BYTES)
+        except PygentError as error:
+            log.warning("clean-up: %s", error.message)
 
     async def close(self) -> None:
         """End and mark the tasks of this process."""
@@ -173,9 +194,12 @@ class Tasks:
         self._store.post(task.session_id, text, new_id("trn"), steers=True)
         if not self._queue.settled(task) or not self._queue.claim(task_id):
             return True  # whichever process has the task reads it at its next step
+        self._again(task)
+        return True
+
+    def _again(self, task: Task) -> None:
         again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None, waiting_for=None)
         self._queue.submit(again, self._limits(task))
-        return True
 
     async def delete(self, task_id: str) -> bool:
         """Forget a task with its workspace and events, ending it first; False if there is none."""
@@ -265,65 +289,26 @@ class Tasks:
         session = self._sessions.live(home)
         if session is not None:
             session.announce(TaskChanged(task=task))
-            return
-        envelope = self._store.append(
-            home, self._store.last_seq(home) + 1, TaskChanged(task=task), turn_id=None, task_id=task.id
-        )
-        for client in self._clients:
-            client.emit(envelope)
-
-
-class SessionDelegation:
-    """What the delegation tools of one session may do (`tasks.Delegation`): only its own tasks."""
-
-    def __init__(self, tasks: Tasks, session_id: str, folder: Folder) -> None:
-        self._tasks = tasks
-        self._session_id = session_id
-        self._folder = folder
-
-    async def delegate(
-        self,
-        prompt: str,
-        *,
-        persona: str | None,
-        files: Sequence[str],
-        timeout: float | None,
-        step_timeout: float | None,
-    ) -> Task:
-        """Queue a task of this session."""
-        return await self._tasks.delegate(
-            DelegateRequest(
-                prompt,
-                self._folder,
-                persona=persona,
-                files=files,
-                session_id=self._session_id,
-                timeout=timeout,
-                step_timeout=step_timeout,
+        else:
+            envelope = self._store.append(
+                home, self._store.last_seq(home) + 1, TaskChanged(task=task), turn_id=None, task_id=task.id
             )
-        )
+            for client in self._clients:
+                client.emit(envelope)
+        if task.status in ("completed", "failed", "waiting"):
+            asyncio.get_running_loop().call_soon(self._go_on, task.id)
 
-    async def wait(self, task_ids: Sequence[str], timeout: float | None) -> list[Task]:
-        """Wait for tasks of this session."""
-        for task_id in task_ids:
-            self.task(task_id)
-        return await self._tasks.wait(task_ids, timeout)
-
-    def task(self, task_id: str) -> Task:
-        """A task of this session."""
-        task = self._tasks.get(task_id)
-        if task.parent_session_id != self._session_id:
-            raise PygentError("notFound", f"There is no task {task_id} of this session.")
-        return task
-
-    def reply(self, task_id: str) -> str:
-        """What the task's agent said last."""
-        return self._tasks.results.reply(self.task(task_id).id)
-
-    def collect(self, task_id: str, path: str, dest: str | None) -> list[str]:
-        """Copy from a task of this session."""
-        return self._tasks.results.collect(self.task(task_id).id, path, dest, self._folder)
+    def _go_on(self, task_id: str) -> None:
+        """Go on with a task that was spoken to in the moment of its end."""
+        task = self._store.task(task_id)
+        if self._queue.settled(task) and self._store.mail(task.session_id) and self._queue.claim(task_id):
+            self._again(task)
 
 
 def _title(prompt: str) -> str:
     return " ".join(prompt.split())[:60]
+
+
+def _older(path: Path, seconds: float) -> bool:
+    """Whether a file was last changed longer ago than that, or never."""
+    return not path.exists() or time.time() - path.stat().st_mtime > seconds

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Pygent
@@ -63,6 +64,38 @@ class Terminal:
             self.process.kill()
             os.close(self.master)
         return code
+
+
+def test_what_a_model_says_is_no_instruction_to_the_terminal(pygent: Pygent) -> None:
+    program = pygent(Reply(text="one\x1b]0;evil\x07two \x1b[2Jthree"))
+    terminal = Terminal(program, "--cwd")
+    terminal.until("Pygent>")
+    terminal.type("hello\r")
+    terminal.until("one]0;eviltwo [2Jthree")
+    terminal.until("Pygent>")
+    assert terminal.close() == 0
+
+
+def test_the_table_of_tasks_follows_them(pygent: Pygent) -> None:
+    program = pygent(call("bash", cmd="until [ -e go ]; do sleep 0.05; done"), Reply(text="Done."))
+    work = subprocess.Popen(
+        python("-m", "pygent.cli", "--cwd", "--no-confirm-bash", "delegate", "wait for it"),
+        cwd=program.folder,
+        env=program.environ(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert work.stderr is not None
+    lines = iter(work.stderr.readline, "")
+    folder = next(re.findall(r" in (/\S+)", line)[0] for line in lines if line.startswith("Task "))
+    table = Terminal(program, "--cwd", "tasks")
+    table.until("running")
+    table.until("Ctrl-C leaves")
+    Path(folder, "go").touch()
+    table.until("completed")
+    assert table.process.wait(20) == 0
+    os.close(table.master)
+    assert work.wait(20) == 0
 
 
 def test_a_conversation_with_consent_and_slash_commands(pygent: Pygent) -> None:

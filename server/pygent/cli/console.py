@@ -52,7 +52,7 @@ class Console:
 
     def say(self, text: str, *styles: str) -> None:
         """A line for the person."""
-        self.err.write(self.style(_safe(text), *styles) + "\n")
+        self.err.write(self.style(safe(text), *styles) + "\n")
         self.err.flush()
 
     def error(self, text: str, fix: str | None = None) -> None:
@@ -63,7 +63,7 @@ class Console:
 
     def answer(self, text: str) -> None:
         """A piece of the answer."""
-        self.out.write(_safe(text))
+        self.out.write(safe(text))
         self.out.flush()
 
     def json(self, value: Any) -> None:
@@ -75,7 +75,7 @@ class Console:
         """Rows under headings, in columns."""
         widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings))]
         for number, row in enumerate([headings, *rows]):
-            line = "  ".join(_safe(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+            line = "  ".join(safe(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
             self.answer((self.style(line.rstrip(), "bold") if number == 0 else line.rstrip()) + "\n")
 
 
@@ -127,7 +127,7 @@ class Events:
         if self._answers:
             self._console.answer(text)
         else:
-            self._console.err.write(_safe(text))
+            self._console.err.write(safe(text))
             self._console.err.flush()
         self._midline = not text.endswith("\n")
 
@@ -191,9 +191,24 @@ def usage_line(usage: Usage) -> str:
     return f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Text without control characters: a model must not write to the terminal's own controls."""
     return "".join(char for char in text if char in "\n\t" or char.isprintable() or char in "\u200d\ufe0f")
+
+
+TASK_COLUMNS = ("task", "status", "made", "took", "steps", "persona", "title")
+
+
+def task_row(task: Task) -> list[str]:
+    """A task as a row of `TASK_COLUMNS`."""
+    status: str = task.status
+    if task.queue_place is not None:
+        status = f"queued, {task.queue_place}."
+    elif task.waiting_for is not None:
+        status = f"waiting: {task.waiting_for[:40]}"
+    end = task.finished_at or time.time() * 1000
+    took = "" if task.started_at is None else f"{int(end - task.started_at) // 1000} s"
+    return [task.id, status, ago(task.created_at), took, str(task.steps), task.persona.name, task.title]
 
 
 def brief(value: Any) -> str:

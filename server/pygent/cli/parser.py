@@ -172,7 +172,9 @@ def _delegate(parser: Parser) -> None:
     parser.add_argument("--step-timeout", type=float, metavar="S", help="seconds for each step")
 
 
-TASK_ACTIONS = ("list", "show", "log", "wait", "cancel", "retry", "diff", "apply", "collect", "delete")
+TASK_ACTIONS = (
+    *("list", "show", "log", "wait", "cancel", "send", "retry", "diff", "apply", "collect", "delete"),
+)
 
 
 def _tasks(parser: Parser) -> None:
@@ -182,7 +184,12 @@ def _tasks(parser: Parser) -> None:
         choices=[*TASK_ACTIONS],
         default="list",
     )
-    parser.add_argument("ids", nargs="*", metavar="TASK", help="its id, or the last characters of it")
+    parser.add_argument(
+        "ids",
+        nargs="*",
+        metavar="TASK",
+        help="its id, or the end of it; for `send` then the text",
+    )
     parser.add_argument("--timeout", type=float, metavar="S", help="how long `wait` waits")
     parser.add_argument("--follow", "-f", action="store_true", help="`log` goes on until the task ends")
     parser.add_argument(
@@ -190,3 +197,4 @@ def _tasks(parser: Parser) -> None:
     )
     parser.add_argument("--preview", action="store_true", help="`apply` only says what it would do")
     parser.add_argument("--dest", metavar="PATH", help="where `collect` puts it")
+    parser.add_argument("--once", action="store_true", help="`list` does not follow the tasks on a terminal")

@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from pygent.cli.console import Console, Events, asks_for_task
+from pygent.cli.console import Console, Events, asks_for_task, safe
 from pygent.events import Envelope, Message, TextDelta, ToolFinished, ToolStarted
 from pygent.records import Approval, Decision, Question
 
@@ -51,14 +51,14 @@ class Screen:
         if envelope.session_id != self.session_id and not asks_for_task(envelope):
             return
         if isinstance(event, TextDelta):
-            self._text += event.text
+            self._text += safe(event.text)
             self._update()
             return
         if isinstance(event, Message):
             self._settle()
             return
         if isinstance(event, ToolStarted):
-            self._doing = event.title
+            self._doing = safe(event.title)
         live = self._live is not None
         self._stop()
         self._events.show(envelope)

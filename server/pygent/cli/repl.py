@@ -77,7 +77,7 @@ class Repl:
         console, settings = self._console, self._where.folder.settings
         console.say(f"Pygent {__version__} · {settings.model} · /help lists the commands", "bold")
         say_place(console, self._where)
-        for task in self._where.app.tasks.recover([self._where.folder.uri]):
+        for task in self._where.app.stay([self._where.folder.uri]):
             console.say(f"A task that was interrupted goes on: {task.title}", "yellow")
         preloading = asyncio.create_task(asyncio.to_thread(self._where.app.preload))
         try:

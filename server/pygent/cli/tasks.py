@@ -9,32 +9,60 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from pygent.app import App
-from pygent.cli.console import Console, Events, ago, brief
+from pygent.cli.console import TASK_COLUMNS, Console, Events, brief, task_row
 from pygent.cli.parser import UsageError
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
 from pygent.records import Task
 from pygent.tasks import FINISHED
 
+SHOWN = 50
+"""Tasks that a list shows, the latest."""
+
 
 async def tasks(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """`pygent tasks` and its actions."""
     async with opened(given, environ) as where:
         if given.action == "list":
-            return _list_tasks(where.app, given, console)
+            return await _list(where.app, given, console)
+        if given.action == "send":
+            return await _send(where, given, console)
         found = [_find(where.app, word) for word in given.ids]
         if not found:
             raise UsageError(f"tasks {given.action} needs the id of a task")
         return await _TASKS[given.action](where, found, given, console)
 
 
-def _list_tasks(app: App, given: argparse.Namespace, console: Console) -> int:
-    found = app.tasks.recorded(limit=50)
+async def _list(app: App, given: argparse.Namespace, console: Console) -> int:
+    """The table of tasks; on a terminal it stays and follows them until they have ended."""
+    found = app.tasks.recorded(limit=SHOWN)
     if given.json:
         console.json({"tasks": msgspec.to_builtins(found)})
         return 0
-    rows = [[one.id, one.status, ago(one.created_at), one.persona.name, one.title] for one in found]
-    console.table(rows, ["task", "status", "made", "persona", "title"])
+    running = any(task.status in ("queued", "running") for task in found)
+    if running and console.out.isatty() and not given.once:
+        from pygent.cli.live import follow_table  # noqa: PLC0415 - rich is heavy
+
+        await follow_table(lambda: app.tasks.recorded(limit=SHOWN), console)
+        return 0
+    console.table([task_row(task) for task in found], TASK_COLUMNS)
+    return 0
+
+
+async def _send(where: Place, given: argparse.Namespace, console: Console) -> int:
+    """Say something to a task; one that had ended goes on in this process and is followed."""
+    if len(given.ids) < 2:
+        raise UsageError("tasks send needs the id of a task and what to say")
+    task, text = _find(where.app, given.ids[0]), " ".join(given.ids[1:])
+    if where.app.tasks.settled(task):
+
+        async def again() -> Task:
+            where.app.tasks.send(task.id, text)
+            return where.app.tasks.get(task.id)
+
+        return await follow(where, again, given, console)
+    where.app.tasks.send(task.id, text)
+    console.json({"delivered": True}) if given.json else console.say(f"{task.id} hears it at its next step")
     return 0
 
 

@@ -187,7 +187,7 @@ class PygentServer(BaseServer):
         self.host.preload()
         try:
             self.publish()
-            self.app.tasks.recover([folder.uri for folder in self.folders()])
+            self.app.stay([folder.uri for folder in self.folders()])
         except PygentError as error:
             self.protocol.tell("window/showMessage", {"type": 1, "message": error.message})
         if self.client.watched_files:
