@@ -55,6 +55,7 @@ class Folder:
         self._trust = Trust(launch.state)
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
+        self._connecting = asyncio.Lock()
         self._model: tuple[tuple[str, str | None], Model] | None = None
         self.config = self._load(None)
         self.workspace = Workspace(self._workspace_root())
@@ -181,12 +182,13 @@ class Folder:
         from pygent.model.chat import open_model, preload  # noqa: PLC0415 - imports openai
 
         endpoint = (self.settings.base_url, self.settings.api_key)
-        if self._model is None or self._model[0] != endpoint:
-            await asyncio.to_thread(preload)
-            if self._model is not None:
-                await self._model[1].close()
-            self._model = (endpoint, open_model(self.settings))
-        return self._model[1]
+        async with self._connecting:
+            if self._model is None or self._model[0] != endpoint:
+                await asyncio.to_thread(preload)
+                if self._model is not None:
+                    await self._model[1].close()
+                self._model = (endpoint, open_model(self.settings))
+            return self._model[1]
 
     async def close(self) -> None:
         """End the sandbox and close the connections."""

@@ -110,7 +110,7 @@ class EmbeddedQueue:
 
     def update(self, task_id: str, **changes: Any) -> Task:
         """Commit changes of a task's record and announce it."""
-        task = msgspec.structs.replace(self._store.task(task_id), **changes)
+        task = msgspec.structs.replace(self._store.task(task_id), **{"queue_place": None, **changes})
         self._store.save_task(task)
         self._announce(task)
         return task

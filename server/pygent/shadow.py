@@ -33,6 +33,7 @@ OPTIONS = (
     "core.logAllRefUpdates=false",
     "core.looseCompression=1",
     "core.bigFileThreshold=32m",
+    "advice.addEmbeddedRepo=false",
     "gc.auto=0",
     "gc.cruftPacks=false",
     "protocol.allow=never",
@@ -41,7 +42,7 @@ ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
 """In the highest place that git looks for attributes: a `.gitattributes` of the folder changes no byte."""
 
 DAY = 24 * 60 * 60.0
-KEPT = "1.day.ago"
+KEPT = "20.hours.ago"
 """A snapshot that nothing refers to is kept so long: it may be that of a turn that still runs."""
 LINK, REPOSITORY = "120000", "160000"
 """Modes of a symbolic link and of a repository within the tree."""
@@ -107,10 +108,10 @@ class Shadow:
         async with self._index(None) as index:
             await self._git("read-tree", tree, index=index)
             for link in links:
-                await self._git("update-index", "--force-remove", "--", link, index=index)
+                await self._git("update-index", "--force-remove", "--", link, root=root, index=index)
             for path in [*inner, *links]:
                 within = await self.whole(root / path, {})
-                await self._git("read-tree", f"--prefix={path}/", within, index=index)
+                await self._git("read-tree", f"--prefix={path}/", within, root=root, index=index)
             for file, text in texts.items():
                 await self._lay_over(file, root, text, index)
             return await self._tree(index)
@@ -120,7 +121,7 @@ class Shadow:
         blob = (await self._git("hash-object", "-w", "--stdin", given=data)).decode().strip()
         mode = "100755" if os.access(path, os.X_OK) else "100644"
         entry = f"{mode},{blob},{path.relative_to(root).as_posix()}"
-        await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, index=index)
+        await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, root=root, index=index)
 
     async def _add(self, root: Path, index: Path) -> list[str]:
         """Bring an index up to the folder; returns repositories inside that can't be added.
@@ -204,22 +205,25 @@ class Shadow:
             making.replace(target)
 
     async def clean(self, wanted: Sequence[str], limit: int) -> int:
-        """Keep the wanted snapshots and those of the last day; returns how many bytes are left.
+        """Keep the wanted snapshots and those of the last hours; returns how many bytes are left.
 
-        Where more than `limit` bytes are left, the last of the wanted ones go, half of them at a time.
+        Where the wanted ones need more than `limit` bytes, the last of them go, half of them at a time.
         """
         if not (self._folder / "HEAD").exists():
             return 0
         await asyncio.to_thread(self._remove_indexes)
         known = await self._git("cat-file", "--batch-check", given="\n".join(wanted).encode())
         trees = [line.split()[0] for line in known.decode().splitlines() if not line.endswith("missing")]
-        while True:
-            await self._refer(trees)
-            await self._git("gc", "--quiet", f"--prune={KEPT}")
-            size = await asyncio.to_thread(_size, self._folder)
-            if size <= limit or not trees:
-                return size
+        while trees and await self._usage(trees) > limit:
             trees = trees[: len(trees) // 2]
+        await self._refer(trees)
+        await self._git("gc", "--quiet", f"--prune={KEPT}")
+        return await asyncio.to_thread(_size, self._folder)
+
+    async def _usage(self, trees: Sequence[str]) -> int:
+        """Bytes on disk of everything in these trees."""
+        given = "\n".join([*trees, ""]).encode()
+        return int(await self._git("rev-list", "--objects", "--disk-usage", "--stdin", given=given))
 
     async def _refer(self, trees: Sequence[str]) -> None:
         """Let git know what is in use: what no ref leads to goes in the next clean-up."""
