@@ -148,17 +148,6 @@ async def test_what_was_said_to_a_killed_turn_is_heard_after_it(workspace: Path)
         assert str(model.requests[-1]["messages"]).count("use tabs") == 1
 
 
-async def test_many_snapshots_of_one_folder_at_once(workspace: Path, home: Path) -> None:
-    for n in range(300):
-        (workspace / f"file{n}").write_text(f"{n}\n" * 50)
-    shadows = [Shadow(home / "shadow.git") for _ in range(8)]
-    trees = await asyncio.gather(*(shadow.take(workspace) for shadow in shadows))
-    assert len(set(trees)) == 1
-    (home / "shadow.git" / "index.lock").touch()  # of a git that was killed
-    assert await shadows[0].take(workspace) == trees[0]
-    assert not list((home / "shadow.git").glob("index-*.new*"))
-
-
 async def test_snapshots_that_nobody_needs_go(workspace: Path, home: Path) -> None:
     shadow, trees = Shadow(home / "shadow.git"), []
     for n in range(4):
@@ -223,6 +212,7 @@ async def killed(workspace: Path, url: str, seconds: float, *, tasks: int = 0) -
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(900)
 async def test_fifty_kills_lose_nothing_that_was_announced_and_do_nothing_twice(
     workspace: Path, state: Path
 ) -> None:
