@@ -44,15 +44,18 @@ class Declined(Exception):
 class Protocol(LanguageServerProtocol):
     """The message loop of one connection.
 
-    `custom` handles requests with plain dicts, by method; all other methods go to pygls.  `send` takes
-    message bodies.
+    `custom` handles requests with plain dicts, by method; all other methods go to pygls.  `taken` has
+    notifications that pygls does not get, `listeners` are told of one after it was taken in.  `capabilities`
+    returns what is announced beyond pygls'.  `send` takes message bodies.
     """
 
     def __init__(self, server: LanguageServer, converter: Any) -> None:
         super().__init__(server, converter)
         self.custom: dict[str, Handler] = {}
+        self.listeners: dict[str, Callable[[Any], None]] = {}
         self.raw_params: dict[str, Any] = {}
-        self.experimental: dict[str, Any] = {}
+        self.taken: dict[str, Callable[[Any], None]] = {}
+        self.capabilities: Callable[[], dict[str, Any]] = dict
         self.initialized = False
         self.exit_code: int | None = None
         self.on_exit: Callable[[], None] = lambda: None
@@ -159,9 +162,13 @@ class Protocol(LanguageServerProtocol):
                 self._handle_cancel_notification(params["id"])
         elif self.initialized and not self._shutdown:
             try:
-                self.handle_message(self._decoded({"params": {}, **message}))
+                if method in self.taken:
+                    self.taken[method](params)
+                else:
+                    self.handle_message(self._decoded({"params": {}, **message}))
+                self.listeners.get(method, lambda _: None)(params)
             except Exception as error:  # noqa: BLE001 - as above, but there is nobody to answer
-                log.info("a notification %s was ignored: %s", method, error)
+                log.info("a notification %s was ignored: %s", method, type(error).__name__)
 
     def _execute_handler(
         self, msg_id: Any, handler: Any, callback: Any, args: Any = None, kwargs: Any = None
@@ -175,11 +182,12 @@ class Protocol(LanguageServerProtocol):
         super()._execute_handler(msg_id, handler, done, args, kwargs)
 
     @lsp_method(types.INITIALIZE)
-    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
-        """As pygls, with what we announce beyond the specification."""
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, Any]:
+        """As pygls, with what the features announce."""
         result = yield from super().lsp_initialize(params)
-        result.capabilities.experimental = self.experimental
-        return result
+        plain = self._converter.unstructure(result)
+        plain["capabilities"].update(self.capabilities())
+        return plain
 
     @lsp_method(types.SHUTDOWN)
     def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]
@@ -268,7 +276,7 @@ class BaseServer(LanguageServer):
         super().__init__(
             name,
             version,
-            text_document_sync_kind=types.TextDocumentSyncKind.Full,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
             protocol_cls=Protocol,
             converter_factory=converter,
             max_workers=2,

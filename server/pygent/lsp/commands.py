@@ -70,8 +70,13 @@ async def execute(server: PygentServer, params: Any) -> Any:
         )
     arguments = bind(found, params.get("arguments"))
     server.command_token = params.get("workDoneToken")
+    return await answered(found.run(server, arguments))
+
+
+async def answered(work: Awaitable[Any]) -> Any:
+    """What a handler returns; a refusal as the error that the client gets.  Raises ResponseError."""
     try:
-        return await found.run(server, arguments)
+        return await work
     except InvalidArgument as error:
         raise ResponseError(
             PARAMS, error.message, {"field": error.field, "expected": error.expected}
@@ -91,7 +96,7 @@ def bind(found: Command, given: Any) -> Arguments:
     try:
         return msgspec.convert(given[0] if given else {}, found.arguments)
     except msgspec.ValidationError as error:
-        raise _wrong(found, *_field(str(error))) from error
+        raise _wrong(found, *field_of(str(error))) from error
 
 
 def _wrong(found: Command, field: str, expected: str) -> ResponseError:
@@ -99,7 +104,7 @@ def _wrong(found: Command, field: str, expected: str) -> ResponseError:
     return ResponseError(PARAMS, message, {"field": field, "expected": expected})
 
 
-def _field(said: str) -> tuple[str, str]:
+def field_of(said: str) -> tuple[str, str]:
     """The field and what is expected there, out of msgspec's message."""
     place = re.search(r"at `\$\.?([^`]*)`", said)
     path = place[1] if place else ""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pygent.lsp.base import Declined
-from pygent.paths import path_of
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
@@ -23,22 +22,22 @@ class OpenDocuments:
 
     def text(self, path: Path) -> str | None:
         """The text of an open document."""
-        document = self._find(path)
-        return None if document is None else str(document.source)
+        document = self._server.buffers.at(path)
+        return None if document is None else document.text
 
     def dirty(self) -> list[Path]:
         """Open documents whose text is not that of the file."""
         found = []
-        for document in self._all():
-            path = path_of(document.uri)
-            if path is not None and _differs(path, document.source):
+        for document in self._server.buffers:
+            path = document.path
+            if path is not None and _differs(path, document.text):
                 found.append(path)
         return found
 
     async def apply(self, path: Path, before: str, after: str, label: str) -> bool:
         """Send a versioned edit of the lines that change; False if the client refuses it."""
-        document = self._find(path)
-        if document is None or document.source != before or not self._server.client.apply_edit:
+        document = self._server.buffers.at(path)
+        if document is None or document.text != before or not self._server.client.apply_edit:
             return False
         edit = {"range": _range(before, after), "newText": _middle(before, after)}
         identity = {"uri": document.uri, "version": document.version}
@@ -55,12 +54,6 @@ class OpenDocuments:
         except Declined:
             return False
         return isinstance(answer, dict) and bool(answer.get("applied"))
-
-    def _find(self, path: Path) -> Any:
-        return next((one for one in self._all() if path_of(one.uri) in (path, path.resolve())), None)
-
-    def _all(self) -> list[Any]:
-        return list(self._server.workspace.text_documents.values())
 
 
 def _differs(path: Path, text: str) -> bool:

@@ -24,8 +24,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     progress: bool = False
     apply_edit: bool = False
     document_changes: bool = False
-    watched_files: bool = False
     labels: bool = False
+    dynamic: frozenset[str] = frozenset()
+
+    def registers(self, method: str) -> bool:
+        """Whether the client takes `client/registerCapability` for a method."""
+        return method in self.dynamic
 
 
 def options_of(params: dict[str, Any]) -> tuple[Options, str | None]:
@@ -60,5 +64,10 @@ def client_of(params: dict[str, Any]) -> Client:
         apply_edit=has("workspace", "applyEdit"),
         document_changes=has("workspace", "workspaceEdit", "documentChanges"),
         labels=has("workspace", "workspaceEdit", "changeAnnotationSupport"),
-        watched_files=has("workspace", "didChangeWatchedFiles", "dynamicRegistration"),
+        dynamic=frozenset(
+            f"{area}/{name}"
+            for area in ("textDocument", "workspace")
+            for name in (params.get("capabilities") or {}).get(area) or ()
+            if has(area, name, "dynamicRegistration")
+        ),
     )

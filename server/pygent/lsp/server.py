@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -17,8 +18,10 @@ from pygent import __version__
 from pygent.errors import PygentError
 from pygent.events import event_types
 from pygent.lsp.base import BaseServer
+from pygent.lsp.buffers import Buffers
 from pygent.lsp.commands import COMMANDS, execute
 from pygent.lsp.documents import OpenDocuments
+from pygent.lsp.features import Features
 from pygent.lsp.front import LspFront
 from pygent.lsp.options import Client, Options, client_of, options_of
 from pygent.paths import path_of
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pygent.lsp")
 SETTINGS_FILES = ("**/pygent.toml", "**/.env", "**/.pygent.toml")
+
+FEATURES: tuple[ModuleType, ...] = ()
+"""The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 
 class Host:
@@ -70,7 +76,9 @@ class PygentServer(BaseServer):
         self.options = Options()
         self.client = Client()
         self.front = LspFront(self)
+        self.buffers = Buffers(self.encoding)
         self.documents = OpenDocuments(self)
+        self.features = Features(self)
         self.command_token: str | int | None = None
         self.last_session: str | None = None
         self.asked: str | None = None
@@ -81,8 +89,12 @@ class PygentServer(BaseServer):
         self.protocol.custom["workspace/executeCommand"] = self._execute
         for name in COMMANDS:
             self.protocol.fm.commands[name] = _registered
-        self.protocol.experimental = {"pygent": {"protocol": 1, "events": event_types()}}
+        watchers = [{"globPattern": pattern} for pattern in SETTINGS_FILES]
+        self.features.register("workspace/didChangeWatchedFiles", {"watchers": watchers})
+        self.features.announce("experimental", {"pygent": {"protocol": 1, "events": event_types()}})
         self._register()
+        for module in FEATURES:
+            module.register(self)
 
     async def _execute(self, params: Any) -> Any:
         return await execute(self, params)
@@ -159,6 +171,14 @@ class PygentServer(BaseServer):
     # -- life ------------------------------------------------------------------------------------
 
     def _register(self) -> None:
+        self.protocol.taken.update(
+            {
+                "textDocument/didOpen": self.buffers.opened,
+                "textDocument/didChange": self.buffers.changed,
+                "textDocument/didClose": self.buffers.closed,
+            }
+        )
+        self.protocol.capabilities = lambda: self.features.capabilities
         # pygls marks the functions that it is given, which methods do not bear.
         self.protocol.fm.features.update(
             {
@@ -171,10 +191,16 @@ class PygentServer(BaseServer):
             }
         )
 
+    def encoding(self) -> str:
+        """The negotiated position encoding: utf-8, utf-16 or utf-32."""
+        chosen = self.workspace.position_encoding
+        return str(getattr(chosen, "value", chosen))
+
     def _on_initialize(self, params: types.InitializeParams) -> None:
         raw = self.protocol.raw_params
         self.options, problem = options_of(raw)
         self.client = client_of(raw)
+        self.features.settle()
         if problem:
             log.warning("%s", problem)
 
@@ -190,13 +216,9 @@ class PygentServer(BaseServer):
             self.app.stay([folder.uri for folder in self.folders()])
         except PygentError as error:
             self.protocol.tell("window/showMessage", {"type": 1, "message": error.message})
-        if self.client.watched_files:
-            watchers = [{"globPattern": pattern} for pattern in SETTINGS_FILES]
-            options = {"watchers": watchers}
-            method = "workspace/didChangeWatchedFiles"
-            registration = {"id": "pygent-settings", "method": method, "registerOptions": options}
+        if registrations := self.features.registrations():
             task = asyncio.ensure_future(
-                self.protocol.ask("client/registerCapability", {"registrations": [registration]}, 30)
+                self.protocol.ask("client/registerCapability", {"registrations": registrations}, 30)
             )
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -243,10 +265,7 @@ class PygentServer(BaseServer):
         """Publish the problems of the settings files as diagnostics, and take back the old ones."""
         from pygent.lsp.diagnostics import by_file  # noqa: PLC0415
 
-        encoding = self.workspace.position_encoding
-        found = by_file(
-            [folder.config for folder in self.folders()], str(getattr(encoding, "value", encoding))
-        )
+        found = by_file([folder.config for folder in self.folders()], self.encoding())
         for uri in self._published - set(found):
             self.protocol.tell("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
         for uri, diagnostics in found.items():
