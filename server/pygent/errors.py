@@ -4,6 +4,7 @@ PygentError            a refusal with a stable code, a sentence and a fix
 ├── InvalidArgument    a wrong argument of a command; names the field
 ├── ConfigInvalid      settings that can't be used
 ├── ModelError         the model server's refusal or failure, after all retries
+│   └── ContextOverflow  the conversation is longer than the model takes
 └── SandboxUnavailable the sandbox that was asked for can't be had
 ToolError              told to the model as the result of its call; never ends a turn
 """
@@ -64,6 +65,26 @@ class ModelError(PygentError):
     ) -> None:
         super().__init__(code, message, fix)
         self.status = status
+
+
+class ContextOverflow(ModelError):
+    """The conversation is longer than the model takes; a shorter one may pass.
+
+    `limit` and `requested` are tokens, as far as the server named them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        fix: str | None = None,
+        *,
+        status: int | None = None,
+        limit: int | None = None,
+        requested: int | None = None,
+    ) -> None:
+        super().__init__(message, fix, status=status)
+        self.limit = limit
+        self.requested = requested
 
 
 class SandboxUnavailable(PygentError):

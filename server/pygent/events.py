@@ -172,11 +172,18 @@ class TaskChanged(Event, frozen=True, kw_only=True):
 
 
 class Notice(Event, frozen=True, kw_only=True):
-    """Something a person should know: a fallback, a retry, a stall, a configuration problem."""
+    """Something a person should know: a fallback, a retry, a stall, a configuration problem.
+
+    With the code `retry` the numbers say when a request to the model is sent again, in milliseconds since
+    the epoch, and as which of how many further attempts: what a front end needs for a countdown.
+    """
 
     level: Level
     text: str
     code: str | None = None
+    retry_at: int | None = None
+    attempt: int | None = None
+    attempts: int | None = None
 
 
 class TurnFinished(Event, frozen=True, kw_only=True):

@@ -64,11 +64,21 @@ class Model(Protocol):
         """Send the prompt and fold the streamed answer.
 
         Retries what may be retried, each announced as a Notice; never returns a truncated answer.
-        Cancelling closes the connection.  Raises ModelError (also code `noApiKey`).
+        Cancelling closes the connection.  Raises ModelError (also code `noApiKey`), and ContextOverflow
+        for a prompt that is too long for the model.
+        """
+
+    async def window(self, model: str) -> int | None:
+        """The tokens that the model's context holds, as its server tells or as an overflow has taught.
+
+        None where nobody knows.  Asks the server once and is cheap from then on; never raises.
         """
 
     async def models(self) -> list[str]:
         """The ids of the models that the endpoint lists.  Raises ModelError."""
+
+    def adaptations(self, model: str) -> list[str]:
+        """What was learnt about the endpoint with this model, a sentence each, for `pygent doctor`."""
 
     async def close(self) -> None:
         """Close the connections; an unclosed client can hang an unrelated subprocess on 3.12 and 3.13."""

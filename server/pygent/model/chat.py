@@ -112,6 +112,14 @@ class ChatModel:
             raise self._unreachable(error) from error
         return sorted(model.id for model in page.data or ())
 
+    async def window(self, model: str) -> int | None:
+        """The tokens that the model's context holds, as `Model.window`."""
+        return None
+
+    def adaptations(self, model: str) -> list[str]:
+        """What was learnt, as `Model.adaptations`."""
+        return []
+
     async def close(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None
