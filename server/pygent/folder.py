@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pygent.config import Config, Settings, Trust, config_files, load
+from pygent.config.settings import ToolModule
 from pygent.errors import PygentError
 from pygent.model import Model
 from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
 from pygent.sandbox.choose import open_sandbox
+from pygent.tools import Tool, builtin_tools
 from pygent.workspace import Workspace, check_root
 
 
@@ -57,6 +59,8 @@ class Folder:
         self._opening = asyncio.Lock()
         self._connecting = asyncio.Lock()
         self._model: tuple[tuple[str, str | None], Model] | None = None
+        self._user_tools: dict[str, Tool] = {}
+        self._tool_modules: tuple[ToolModule, ...] | None = None
         self.config = self._load(None)
         self.workspace = Workspace(self._workspace_root())
         self.problems = self._populate()
@@ -144,6 +148,25 @@ class Folder:
             inner = snapshot / "workspace"
             _copy(inner if inner.is_dir() else snapshot, target)
         return problems
+
+    # -- tools -----------------------------------------------------------------------------------
+
+    def tools(self) -> dict[str, Tool]:
+        """The built-in tools and, once they are loaded, those of the person's own."""
+        if self._parent is not None:
+            return self._parent.tools()
+        return {**builtin_tools(), **self._user_tools}
+
+    async def load_tools(self) -> None:
+        """Load the tools of the person's own that the settings name, as far as that is not done."""
+        if self._parent is not None:
+            await self._parent.load_tools()
+        elif (modules := self.settings.tools) != self._tool_modules:
+            from pygent.tools import user  # noqa: PLC0415 - looks through the installed packages
+
+            self._tool_modules = modules
+            self._user_tools, problems = await asyncio.to_thread(user.load, modules)
+            self.problems += problems
 
     # -- sandbox and model -----------------------------------------------------------------------
 

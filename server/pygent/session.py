@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from pygent.folder import Folder
 from pygent.images import Images
 from pygent.journal import Journal
 from pygent.mailbox import Mailbox
-from pygent.prompts import system_message
+from pygent.model import Model
+from pygent.prompts import system_text
 from pygent.records import (
     NO_USAGE,
     Change,
@@ -47,10 +48,11 @@ from pygent.records import (
     new_id,
 )
 from pygent.redaction import Redactor
+from pygent.sandbox import Sandbox
 from pygent.shadow import Shadow
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, failure_of
-from pygent.tools import ToolContext, serialise
+from pygent.tools import Tool, ToolContext, serialise
 from pygent.tools.background import Background
 from pygent.tools.images import image_type
 from pygent.tools.toolbox import Toolbox
@@ -61,6 +63,20 @@ TITLE = 60
 """Characters of a session's title, which is the start of its first message."""
 POLL = 0.5
 """Seconds between looks at a turn of another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a program puts in the place of a session's own.
+
+    `model` answers instead of the endpoint's; `system` makes the system message of Pygent's text; `tools`
+    gives the tools that there are; `steps` is the limit of the next turns.
+    """
+
+    model: Model | None = None
+    system: Callable[[str], str] | None = None
+    tools: Callable[[], Mapping[str, Tool]] | None = None
+    steps: int | None = None
 
 
 class Session(Conversation):
@@ -82,11 +98,13 @@ class Session(Conversation):
         limits: Limits | None = None,
         watch: Callable[[Envelope], None] = lambda _: None,
         given: str | None = None,
+        custom: Custom = Custom(),
     ) -> None:
         super().__init__(info, store, folder)
+        self.custom = custom
         self._delegation = delegation
         self._limits = limits or Limits(at_once=1)
-        self.tools = Toolbox(delegates=delegation is not None)
+        self.tools = Toolbox(delegates=delegation is not None, source=self._tools)
         self._job: asyncio.Task[TurnResult] | None = None
         self._closed = False
         self._background = Background()
@@ -303,11 +321,12 @@ class Session(Conversation):
     async def _work(self, emit: Callable[[AnyEvent], None]) -> Ending:
         if (answer := self._journal.transcript.answer) is not None:
             return Ending("completed", answer)  # resumed between the answer and the turn's end
+        await self.folder.load_tools()
         for problem in self.folder.problems:
             emit(Notice(level="warning", text=problem, code="configInvalid"))
         self.folder.problems = []
         model, sandbox = await asyncio.gather(
-            self.folder.model(),
+            self._model(),
             self.folder.sandbox(lambda text: emit(Notice(level="info", text=text, code="sandbox"))),
         )
         self.folder.workspace.mount = sandbox.workdir
@@ -315,23 +334,34 @@ class Session(Conversation):
         turn = Turn(
             model=model,
             model_name=self.info.model or self.folder.settings.model,
-            system=system_message(
-                self.persona,
-                isolation=sandbox.kind,
-                workdir=sandbox.workdir,
-                network=self.folder.settings.sandbox.network,
-                delegates=self._delegation is not None,
-            ),
+            system=self._system(sandbox),
             tools=tools,
             tools_json=serialise(list(tools.values())) if tools else None,
             transcript=self._journal.transcript,
             context=self._context(sandbox.kind, emit),
             emit=emit,
-            max_steps=self.folder.settings.limits.steps,
+            max_steps=self.custom.steps or self.folder.settings.limits.steps,
             step_timeout=self._limits.step_timeout,
             hear=self._hear,
         )
         return await turn.run()
+
+    async def _model(self) -> Model:
+        return self.custom.model or await self.folder.model()
+
+    def _tools(self) -> Mapping[str, Tool]:
+        return self.folder.tools() if self.custom.tools is None else self.custom.tools()
+
+    def _system(self, sandbox: Sandbox) -> bytes:
+        text = system_text(
+            self.persona,
+            isolation=sandbox.kind,
+            workdir=sandbox.workdir,
+            network=self.folder.settings.sandbox.network,
+            delegates=self._delegation is not None,
+        )
+        content = text if self.custom.system is None else self.custom.system(text)
+        return msgspec.json.encode({"role": "system", "content": content})
 
     def _finish(self, ending: Ending, usage: Any) -> None:
         self._journal.emit(

@@ -18,7 +18,7 @@ from pygent.folder import Folder, Launch
 from pygent.logs import Logs
 from pygent.paths import path_of
 from pygent.records import Persona, SessionInfo, new_id, now_ms
-from pygent.session import Session
+from pygent.session import Custom, Session
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, pick_persona
 
@@ -34,6 +34,8 @@ class Sessions:
     ) -> None:
         self.launch = launch
         self.delegation: Callable[[str, Folder], Delegation | None] = lambda *_: None
+        self.custom: Callable[[SessionInfo], Custom] = lambda _: Custom()
+        """What a program that embeds Pygent puts in the place of a session's own."""
         self._store = store
         self._logs = logs
         self._approvals = approvals
@@ -167,6 +169,7 @@ class Sessions:
             limits=limits,
             watch=watch,
             given=given,
+            custom=self.custom(info),
         )
         return session
 

@@ -82,6 +82,8 @@ class Transcript:
         self._open.clear()
 
     def _add_user(self, text: str, images: list[str]) -> None:
+        if not text and not images:
+            return  # the turn goes on where the last one ended
         role = self._last.get("role")
         if role == "tool" and (self._answer_expected or not images):
             note = "The person answers" if self._answer_expected else "A message from the person"

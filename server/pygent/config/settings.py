@@ -24,6 +24,7 @@ Kind = Literal[
     "texts",
     "commands",
     "personas",
+    "tools",
 ]
 Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
 """What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
@@ -57,6 +58,14 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     setup: tuple[str, ...] = ()
 
 
+class ToolModule(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[tools]]`: a module with tools of the person's own, found from `base` if it is a file there."""
+
+    module: str
+    base: Path
+    confirm: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force; each field has the meaning of its row in `TABLE`."""
 
@@ -80,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path | None = None
     confirm_bash: bool = True
     confirm_edits: bool = False
+    tools: tuple[ToolModule, ...] = ()
     limits: Limits = Limits()
     approvals: ApprovalSettings = ApprovalSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -165,6 +175,13 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "switch",
         "on",
         "ask, with the diff, before each change of a file by a tool",
+    ),
+    (
+        "tools",
+        None,
+        "tools",
+        "never",
+        "modules with tools of your own: tables with `module`, and `confirm` (ask before each call)",
     ),
     ("limits.steps", None, "whole", "lower", "model answers after which a turn ends"),
     (

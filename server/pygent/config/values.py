@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pygent.config.settings import Kind
+from pygent.config.settings import Kind, ToolModule
 from pygent.records import Persona
 
 EXPECTED: dict[Kind, str] = {
@@ -28,6 +28,7 @@ EXPECTED: dict[Kind, str] = {
     "texts": "a list of texts",
     "commands": "a list of shell commands",
     "personas": "a list of names, or of tables with name and description",
+    "tools": "an array of tables with module (a text) and confirm (true or false)",
 }
 """What each kind takes, in words for an error."""
 
@@ -47,6 +48,8 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         return _path(_text(raw), base, home)
     if kind == "paths":
         return tuple(_path(_text(item), base, home) for item in _items(raw))
+    if kind == "tools":
+        return tuple(_tool_module(item, base) for item in _items(raw))
     readers: dict[Kind, Callable[[object], Any]] = {
         "text": _text,
         "url": _url,
@@ -153,6 +156,12 @@ def _items(raw: object) -> list[object]:
 
 def _personas(raw: object) -> tuple[Persona, ...]:
     return tuple(_persona(item) for item in _items(raw))
+
+
+def _tool_module(item: object, base: Path) -> ToolModule:
+    if not isinstance(item, dict) or not item.keys() <= {"module", "confirm"}:
+        raise ValueError
+    return ToolModule(module=_text(item.get("module")), base=base, confirm=_switch(item.get("confirm", True)))
 
 
 def _persona(item: object) -> Persona:

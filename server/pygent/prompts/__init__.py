@@ -7,8 +7,6 @@ import sys
 from importlib import resources
 from string import Template
 
-import msgspec
-
 from pygent.records import Isolation, Persona
 
 WHERE: dict[Isolation, str] = {
@@ -19,12 +17,12 @@ WHERE: dict[Isolation, str] = {
 OFFLINE = "There is no network: nothing can be installed or downloaded."
 
 
-def system_message(
+def system_text(
     persona: Persona, *, isolation: Isolation, workdir: str, network: bool, delegates: bool
-) -> bytes:
-    """The first message of every request, as JSON: who the agent is and where it works.
+) -> str:
+    """What the model is told first: who it is and where it works.
 
-    The same arguments give the same bytes, so that servers can cache the prefix of the conversation.
+    The same arguments give the same text, so that servers can cache the prefix of the conversation.
     """
     text = Template(_text("system.md")).substitute(
         name=persona.name,
@@ -34,7 +32,12 @@ def system_message(
         network="" if isolation == "local" or network else OFFLINE,
         delegation=_text("delegation.md") if delegates else "",
     )
-    return msgspec.json.encode({"role": "system", "content": text.strip()})
+    return text.strip()
+
+
+def style(name: str) -> str:
+    """A paragraph on how to work: `autonomous`, `assistant` or `reviewer`.  Raises FileNotFoundError."""
+    return _text(f"{name}.md").strip()
 
 
 @functools.cache

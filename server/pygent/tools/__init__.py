@@ -219,10 +219,11 @@ def _tool(kind: type[Arguments]) -> Tool:
             raise ToolError(f"Wrong arguments of {kind.name}: {error}.") from error
 
     description = " ".join((kind.__doc__ or "").split())
-    return Tool(kind.name, description, _parameters(kind), bind, kind.parallel, kind.changes, kind.delegates)
+    parameters = parameters_of(kind)
+    return Tool(kind.name, description, parameters, bind, kind.parallel, kind.changes, kind.delegates)
 
 
-def _parameters(kind: type[Arguments]) -> dict[str, Any]:
+def parameters_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The class's JSON Schema in the plain form that every server's tool parser takes."""
     _, definitions = msgspec.json.schema_components([kind], ref_template="{name}")
     schema = definitions.pop(kind.__name__)

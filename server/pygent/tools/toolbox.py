@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from pygent.errors import PygentError
 from pygent.tools import Tool, ToolInfo, builtin_tools
 
 
 class Toolbox:
-    """The tools of a session, of which any can be switched off; `delegates` adds those of delegation."""
+    """The tools of a session, of which any can be switched off; `delegates` adds those of delegation.
 
-    def __init__(self, *, delegates: bool) -> None:
+    `source` gives the tools that there are.
+    """
+
+    def __init__(self, *, delegates: bool, source: Callable[[], Mapping[str, Tool]] = builtin_tools) -> None:
         self._delegates = delegates
+        self._source = source
         self.off: set[str] = set()
         """The names of the tools that are switched off."""
 
     def known(self) -> dict[str, Tool]:
         """Every tool by its name."""
-        return {name: tool for name, tool in builtin_tools().items() if self._delegates or not tool.delegates}
+        return {name: tool for name, tool in self._source().items() if self._delegates or not tool.delegates}
 
     def enabled(self) -> dict[str, Tool]:
         """The tools that the model is offered, by name."""
