@@ -165,6 +165,18 @@ class TurnUndone(Event, frozen=True, kw_only=True):
     redone: bool = False
 
 
+class Forked(Event, frozen=True, kw_only=True):
+    """The session goes on from here as a copy of another.
+
+    `turn_id` is the turn before which it left it, None for its end.  `changed` says that turns after that
+    changed files, which stay as they are.
+    """
+
+    session_id: str
+    turn_id: str | None = None
+    changed: bool = False
+
+
 class TaskChanged(Event, frozen=True, kw_only=True):
     """A delegated task of this session changed."""
 
@@ -212,6 +224,7 @@ AnyEvent = (
     | Compacted
     | Checkpoint
     | TurnUndone
+    | Forked
     | TaskChanged
     | Notice
     | TurnFinished

@@ -13,7 +13,16 @@ import msgspec
 from pygent import history
 from pygent.approvals import Approvals
 from pygent.errors import PygentError
-from pygent.events import Client, Envelope, Notice
+from pygent.events import (
+    ChangeMade,
+    Checkpoint,
+    Client,
+    Envelope,
+    Forked,
+    Notice,
+    TurnFinished,
+    TurnStarted,
+)
 from pygent.folder import Folder, Launch
 from pygent.logs import Logs
 from pygent.paths import path_of
@@ -94,6 +103,40 @@ class Sessions:
         session = self.open(new_info(folder, chosen or main, title or "", model=model), folder)
         self._store.save_session(session.info)
         self._take_over_history(session)
+        return session
+
+    def fork(self, session_id: str, before_turn_id: str | None = None) -> Session:
+        """A copy of a conversation that goes its own way, from before a turn or from the last turn's end.
+
+        The two share nothing that changes, but the workspace.  Raises PygentError `notFound`, and
+        `unsupported` for a task's.
+        """
+        info = self._store.session(session_id)
+        if info.task_id is not None:
+            raise PygentError("unsupported", "The conversation of a task can't be forked.", "Retry the task.")
+        envelopes = self._store.events(session_id)
+        before = _fork_point(envelopes, before_turn_id)
+        begun = any(isinstance(one.event, TurnStarted) for one in envelopes if one.seq < before)
+        fork = msgspec.structs.replace(
+            info,
+            id=new_id("ses"),
+            title=f"{info.title} (fork)" if begun else "",
+            created_at=now_ms(),
+            updated_at=now_ms(),
+            status="idle",
+        )
+        self._store.copy_events(session_id, fork, before=before)
+        outputs = self.launch.state / "outputs"
+        if (outputs / session_id).is_dir():
+            shutil.copytree(outputs / session_id, outputs / fork.id, symlinks=True)
+        session = self.open(fork, self.home(fork))
+        live = self._live.get(session_id)
+        if live is not None:
+            session.tools.off |= live.tools.off
+        changed = any(
+            isinstance(one.event, ChangeMade | Checkpoint) for one in envelopes if one.seq >= before
+        )
+        session.announce(Forked(session_id=session_id, turn_id=before_turn_id, changed=changed))
         return session
 
     def get(self, session_id: str) -> Session:
@@ -189,6 +232,18 @@ class Sessions:
             aside = history.set_aside(path) if path == settings.history_file else path
             text = f"{error.message} It is kept as {aside}; the conversation starts anew."
             session.announce(Notice(level="error", text=text, code="conflict"))
+
+
+def _fork_point(envelopes: Sequence[Envelope], turn_id: str | None) -> int:
+    """The number of the first event that a fork leaves out.  Raises PygentError `notFound`."""
+    starts = {one.turn_id: one.seq for one in envelopes if isinstance(one.event, TurnStarted)}
+    if turn_id is not None and turn_id not in starts:
+        raise PygentError("notFound", f"There is no turn {turn_id} in this session.")
+    if turn_id is not None:
+        return starts[turn_id]
+    ended = {one.turn_id for one in envelopes if isinstance(one.event, TurnFinished)}
+    running = [seq for turn, seq in starts.items() if turn not in ended]
+    return min(running, default=envelopes[-1].seq + 1 if envelopes else 1)
 
 
 def new_info(

@@ -112,6 +112,19 @@ class Store:
             self._db.execute("DELETE FROM mail WHERE session_id=?", (session_id,))
             return self._db.execute("DELETE FROM sessions WHERE id=?", (session_id,)).rowcount > 0
 
+    def copy_events(self, source: str, target: SessionInfo, *, before: int) -> None:
+        """Record a session with the events of another up to the number `before`, which keep their numbers.
+
+        Paths of kept outputs, which hold the session's id, are those of the copy.
+        """
+        with self._transaction():
+            self.save_session(target)
+            self._db.execute(
+                "INSERT INTO events SELECT ?, seq, at, turn_id, NULL, "
+                "CAST(replace(CAST(body AS TEXT), ?, ?) AS BLOB) FROM events WHERE session_id=? AND seq<?",
+                (target.id, f"/outputs/{source}/", f"/outputs/{target.id}/", source, before),
+            )
+
     def claim_session(self, session_id: str) -> bool:
         """Take the right to run turns in a session; False while another living process has it."""
         return self._claim("sessions", session_id)

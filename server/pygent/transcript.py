@@ -15,7 +15,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from pygent.events import AnyEvent, Envelope, Message, ToolFinished, TurnFinished, TurnStarted, TurnUndone
+from pygent.events import (
+    AnyEvent,
+    Envelope,
+    Forked,
+    Message,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    TurnUndone,
+)
 from pygent.records import ToolCall
 
 INTERRUPTED = "Interrupted: the program ended before this call finished. It may have taken effect in part."
@@ -23,6 +32,10 @@ CANCELLED = "The person cancelled the turn before this call was run."
 
 UNDONE = (
     "[The changes that you made in an earlier turn were taken back. Read files again before you edit them.]"
+)
+FORKED = (
+    "[The conversation goes on from an earlier point, but files that were changed after it stay changed. "
+    "Read files again before you edit them.]"
 )
 REDONE = "[The changes that had been taken back are there again.]"
 
@@ -57,6 +70,8 @@ class Transcript:
                 self._add_result(event)
             case TurnUndone():
                 self._add_user(REDONE if event.redone else UNDONE, [])
+            case Forked(changed=True):
+                self._add_user(FORKED, [])
             case TurnFinished():
                 self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
                 self._answer_expected = event.status == "needsInput"

@@ -222,6 +222,21 @@ async def session_events(server: PygentServer, args: SessionEvents) -> Any:
     return {"events": session.events(args.after, args.limit), "seq": session.last_seq}
 
 
+class Fork(Arguments, frozen=True, kw_only=True):
+    """A session, and the turn before which the copy leaves it; without one it leaves at the end."""
+
+    session_id: str
+    before_turn_id: str | None = None
+
+
+@command("pygent.session.fork", "`{session}`")
+async def session_fork(server: PygentServer, args: Fork) -> Any:
+    """Copy a conversation, so that it goes on another way; to edit a message, fork before its turn."""
+    session = server.app.sessions.fork(args.session_id, args.before_turn_id)
+    server.last_session = session.id
+    return {"session": session.info}
+
+
 class Rename(Arguments, frozen=True, kw_only=True):
     """A session and its new title."""
 

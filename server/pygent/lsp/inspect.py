@@ -175,7 +175,7 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
 
 
 LATER = (
-    *("pygent.session.fork", "pygent.session.compact"),
+    "pygent.session.compact",
     *("pygent.snapshot.save", "pygent.snapshot.load"),
     *("pygent.conversation.send", "pygent.conversation.stop"),
     *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),
