@@ -53,7 +53,7 @@ def test_the_request_may_come_from_standard_input(pygent: Pygent) -> None:
         (["-e", "novalue", "x"], "NAME=VALUE"),
         (["run"], "no request"),
         (["tasks", "diff"], "needs the id of a task"),
-        (["completion", "tcsh"], "tcsh"),
+        (["completion", "tcsh"], "bash, zsh, fish"),
     ],
 )
 def test_wrong_usage_is_2_with_a_hint(pygent: Pygent, arguments: list[str], words: str) -> None:

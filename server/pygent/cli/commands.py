@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pygent.cli.console import Console, ago, brief
-from pygent.cli.parser import UsageError
+from pygent.cli.grammar import UsageError
 from pygent.cli.place import opened
 from pygent.cli.tasks import tasks
 from pygent.config import Trust, wire

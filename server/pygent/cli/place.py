@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pygent.app import App
-from pygent.cli.parser import UsageError
+from pygent.cli.grammar import UsageError
 from pygent.config import Trust, config_files, load
 from pygent.errors import PygentError
 from pygent.folder import Folder

@@ -13,7 +13,7 @@ import msgspec
 
 from pygent.app import App
 from pygent.cli.console import Console, Events, asks_for_task, usage_line
-from pygent.cli.parser import UsageError
+from pygent.cli.grammar import UsageError
 from pygent.cli.place import Place, place
 from pygent.config import Config
 from pygent.delegation import DelegateRequest

@@ -12,7 +12,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pygent.cli.console import Console
-from pygent.cli.parser import UsageError, parse
+from pygent.cli.grammar import UsageError
+from pygent.cli.parser import parse
 from pygent.errors import PygentError
 
 EXIT = {"configInvalid": 4, "sandboxUnavailable": 5, "limit": 124}
@@ -27,7 +28,7 @@ def start(arguments: list[str]) -> int:
         given = parse(arguments)
         return _run(given, environ, console)
     except UsageError as error:
-        console.error(f"{error}. See pygent --help.")
+        console.error(f"{error}.", "pygent --help has every flag and command.")
         return 2
     except PygentError as error:
         console.error(error.message, error.fix)
@@ -44,7 +45,7 @@ def _run(given: argparse.Namespace, environ: dict[str, str], console: Console) -
     if given.command == "completion":
         from pygent.cli.completion import script  # noqa: PLC0415
 
-        console.answer(script(given.shell))
+        console.answer(script(given.action))
         return 0
     if given.command == "demo":
         from pygent.cli.demo import demo  # noqa: PLC0415

@@ -10,7 +10,7 @@ import msgspec
 
 from pygent.app import App
 from pygent.cli.console import TASK_COLUMNS, Console, Events, brief, task_row
-from pygent.cli.parser import UsageError
+from pygent.cli.grammar import UsageError
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
 from pygent.records import Task
