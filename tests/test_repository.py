@@ -14,6 +14,7 @@ from tests.conftest import REPOSITORY, python
 
 from pygent.config import TABLE, load, reference
 from pygent.lsp import reference as protocol
+from pygent.lsp import typescript
 from pygent.lsp.commands import COMMANDS
 from pygent.tools import builtin_tools, serialise
 
@@ -62,6 +63,9 @@ def test_the_readme_begins_with_two_commands() -> None:
 def test_generated_pages_are_fresh() -> None:
     assert (REPOSITORY / "docs/protocol.md").read_text() == protocol.protocol(), (
         "python -m pygent.lsp.reference > docs/protocol.md"
+    )
+    assert (REPOSITORY / "editor-client/src/protocol.ts").read_text() == typescript.protocol(), (
+        "python -m pygent.lsp.typescript > editor-client/src/protocol.ts"
     )
     page = (REPOSITORY / "docs/configuration.md").read_text()
     assert reference.table() in page, "python -m pygent.config.reference"

@@ -200,7 +200,7 @@ class OneSession(Arguments, frozen=True, kw_only=True):
     session_id: str
 
 
-@command("pygent.session.get", "`{session, messages}`")
+@command("pygent.session.get", "`{session, messages: [anything]}`")
 async def session_get(server: PygentServer, args: OneSession) -> Any:
     """A session with its conversation."""
     session = server.app.sessions.get(args.session_id)
@@ -215,7 +215,7 @@ class SessionEvents(Arguments, frozen=True, kw_only=True):
     limit: int | None = None
 
 
-@command("pygent.session.events", "`{events: [Envelope], seq}`; `seq` is the last stored one's")
+@command("pygent.session.events", "`{events: [Envelope], seq: number}`; `seq` is the last stored one's")
 async def session_events(server: PygentServer, args: SessionEvents) -> Any:
     """Read events again."""
     session = server.app.sessions.get(args.session_id)

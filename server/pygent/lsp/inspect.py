@@ -33,7 +33,7 @@ class OfSession(Arguments, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-@command("pygent.personas", "`{personas: [{name, description, active}]}`")
+@command("pygent.personas", "`{personas: [{name, description, active: bool}]}`")
 async def personas(server: PygentServer, args: Nothing) -> Any:
     """The personas; the active one speaks in new sessions."""
     found = server.folder().personas()
@@ -73,19 +73,19 @@ def _toolbox(server: PygentServer, session_id: str | None) -> Toolbox:
     return server.toolbox if session is None else session.tools
 
 
-@command("pygent.tools", "`{tools: [{name, description, parameters, enabled, source}]}`")
+@command("pygent.tools", "`{tools: [{name, description, parameters: anything, enabled: bool, source}]}`")
 async def tools(server: PygentServer, args: OfSession) -> Any:
     """The tools, with their JSON Schemas."""
     return {"tools": _toolbox(server, args.session_id).list()}
 
 
-@command("pygent.tool.enable", "`{tools}`", main="name")
+@command("pygent.tool.enable", "as `pygent.tools`", main="name")
 async def tool_enable(server: PygentServer, args: Named) -> Any:
     """Offer a tool to the model."""
     return _switch(server, args, True)
 
 
-@command("pygent.tool.disable", "`{tools}`", main="name")
+@command("pygent.tool.disable", "as `pygent.tools`", main="name")
 async def tool_disable(server: PygentServer, args: Named) -> Any:
     """Offer a tool to the model no longer."""
     return _switch(server, args, False)
@@ -97,7 +97,10 @@ def _switch(server: PygentServer, args: Named, enabled: bool) -> Any:
     return {"tools": toolbox.list()}
 
 
-@command("pygent.config.show", "`{values: {key: {value, origin, location?, shadowed?}}, diagnostics}`")
+@command(
+    "pygent.config.show",
+    "`{values: {key: {value: anything, origin, location?, shadowed?: anything}}, diagnostics: [anything]}`",
+)
 async def config_show(server: PygentServer, args: OneFolder) -> Any:
     """The settings in force; a secret is only `set` or `unset`."""
     return server.folder(args.folder_uri).config.show()
@@ -114,7 +117,7 @@ async def config_reload(server: PygentServer, args: OneFolder) -> Any:
 
 @command(
     "pygent.sandbox.status",
-    "`{requested, effective, reason?, image?, network, workspace, limits, containerId?}`",
+    "`{requested, effective, reason?, image?, network: bool, workspace, limits: anything, containerId?}`",
 )
 async def sandbox_status(server: PygentServer, args: OneFolder) -> Any:
     """How commands are isolated, and why; starts the sandbox."""
@@ -129,7 +132,11 @@ class Run(Arguments, frozen=True, kw_only=True):
     timeout: float | None = None
 
 
-@command("pygent.sandbox.run", "`{exitCode, output, timedOut, truncated, durationMs}`", main="command")
+@command(
+    "pygent.sandbox.run",
+    "`{exitCode?: number, output, timedOut: bool, truncated: bool, durationMs: number}`",
+    main="command",
+)
 async def sandbox_run(server: PygentServer, args: Run) -> Any:
     """Run a command of the person's own in the sandbox."""
     if args.timeout is not None and args.timeout <= 0:
@@ -152,7 +159,9 @@ class Trusting(Arguments, frozen=True, kw_only=True):
     folder_uri: str | None = None
 
 
-@command("pygent.workspace.trust", "`{folderUri, trusted, wouldChange: [{key, value, origin}]}`")
+@command(
+    "pygent.workspace.trust", "`{folderUri, trusted: bool, wouldChange: [{key, value: anything, origin}]}`"
+)
 async def workspace_trust(server: PygentServer, args: Trusting) -> Any:
     """Trust a folder's settings files until one of them changes."""
     from pygent.config import wire  # noqa: PLC0415 - not before it is needed

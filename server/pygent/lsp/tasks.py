@@ -79,7 +79,7 @@ class TaskLog(Arguments, frozen=True, kw_only=True):
     limit: int | None = None
 
 
-@command("pygent.task.log", "`{events: [Envelope], seq}`")
+@command("pygent.task.log", "`{events: [Envelope], seq: number}`")
 async def task_log(server: PygentServer, args: TaskLog) -> Any:
     """What a task has done."""
     store, session_id = server.app.store, server.app.tasks.get(args.task_id).session_id
@@ -127,7 +127,7 @@ class Send(Arguments, frozen=True, kw_only=True):
     text: str
 
 
-@command("pygent.task.send", "`{delivered}`", main="text")
+@command("pygent.task.send", "`{delivered: bool}`", main="text")
 async def task_send(server: PygentServer, args: Send) -> Any:
     """Steer a running task, or go on with one that ended."""
     return {"delivered": server.app.tasks.send(args.task_id, args.text)}
@@ -139,13 +139,17 @@ async def task_retry(server: PygentServer, args: OneTask) -> Any:
     return {"task": await server.app.tasks.retry(args.task_id)}
 
 
-@command("pygent.task.delete", "`{deleted}`", main="taskId")
+@command("pygent.task.delete", "`{deleted: bool}`", main="taskId")
 async def task_delete(server: PygentServer, args: OneTask) -> Any:
     """Forget a task with its workspace, ending it first."""
     return {"deleted": await server.app.tasks.delete(args.task_id)}
 
 
-@command("pygent.task.diff", "`{diff, files: [{path, kind, added, removed}]}`", main="taskId")
+@command(
+    "pygent.task.diff",
+    "`{diff, files: [{path, kind: ChangeKind, added?: number, removed?: number}]}`",
+    main="taskId",
+)
 async def task_diff(server: PygentServer, args: OneTask) -> Any:
     """What a task has changed of what it was given."""
     diff, entries = await server.app.tasks.results.diff(args.task_id)
