@@ -207,7 +207,7 @@ async def test_several_clients_of_one_socket(workspace: Path) -> None:
 def test_nothing_heavy_is_imported_for_the_handshake() -> None:
     program = (
         "import sys; from pygent.lsp.server import Host, PygentServer; PygentServer(Host(lambda: None));"
-        "print([n for n in ('openai', 'docker', 'rich', 'prompt_toolkit', 'tree_sitter', 'pygent.store', 'pygent.app')"
+        "print([n for n in ('openai', 'docker', 'rich', 'prompt_toolkit', 'pygent.store', 'pygent.app')"
         " if n in sys.modules])"
     )
     done = subprocess.run(python("-c", program), capture_output=True, text=True, check=True)

@@ -300,7 +300,7 @@ async def test_settings_reload_and_a_broken_file_keeps_the_last_good_ones(worksp
                 if one["method"] == "textDocument/publishDiagnostics"
             ]
 
-        (found,) = (await wire.until(published))[-1]["diagnostics"]
+        found, *_ = (await wire.until(published))[-1]["diagnostics"]
         assert found["range"]["start"]["line"] == 0
         assert (await wire.command("pygent.config.show"))["values"]["persona_name"]["value"] == "Max"
         settings.write_text('persona_name = "Moritz"\n')

@@ -1,5 +1,6 @@
 """The settings: layers of data with their origins, and which folders are trusted to set what."""
 
+from pygent.config.check import check
 from pygent.config.load import Config, Value, config_files, load, wire
 from pygent.config.settings import TABLE, VARIABLES, Setting, Settings
 from pygent.config.sources import Diagnostic, Origin
@@ -15,6 +16,7 @@ __all__ = [
     "Settings",
     "Trust",
     "Value",
+    "check",
     "config_files",
     "load",
     "wire",

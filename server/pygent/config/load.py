@@ -14,10 +14,19 @@ from typing import Any
 import msgspec
 
 from pygent.config import sources
-from pygent.config.settings import PERSONAS_JSON, TABLE, Setting, Settings
+from pygent.config.settings import PERSONAS_JSON, TABLE, Setting, Settings, Taken
 from pygent.config.sources import Diagnostic, Entry, Origin, Reading
 from pygent.config.values import EXPECTED, parse, personas_json
 from pygent.errors import ConfigInvalid
+
+NEEDED: dict[Taken, str] = {
+    "lower": ": it may only lower it",
+    "on": ": it may only switch it on",
+    "more": ": it may only name paths inside itself",
+    "inside": ": it may only name paths inside itself",
+    "withKey": ": it needs a key in the same file",
+}
+"""What a folder that is not trusted may do with a setting instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +84,19 @@ def load(
     config_file: Path | None = None,
     trusted: bool = False,
     previous: Config | None = None,
+    texts: Mapping[Path, str] | None = None,
 ) -> Config:
     """Read every layer and put them together.
 
     `flags` and `editor` are by `pygent.toml` key; `config_file` takes the place of the folder's
     `pygent.toml` and is the person's own word, trusted always.  Of a file that can't be read now, what
-    `previous` had from it stays.
+    `previous` had from it stays.  `texts` are buffers that are read in place of their files.
     Raises ConfigInvalid only for a `config_file` that does not exist.
     """
     if config_file is not None and not config_file.is_file():
         raise ConfigInvalid(f"There is no settings file {config_file}.", "Check the path after --config.")
     readings = {
-        path: _with_last_good(path, _read_file(path, home, folder), previous)
+        path: _with_last_good(path, _read_file(path, home, folder, texts or {}), previous)
         for path in config_files(folder, home, config_file)
     }
     said = [
@@ -102,6 +112,8 @@ def load(
         for entry in reading.entries
         if (value := _parsed(entry, folder or Path.cwd(), home, problems)) is not None
     ]
+    for entry in (entry for reading in said for entry in reading.unused):
+        _parsed(entry, folder or Path.cwd(), home, problems)
     guarded = folder if folder is not None and not trusted else None
     taken, withheld = (found, []) if guarded is None else _guard(found, guarded, config_file)
     problems += [_withheld(value) for value in withheld]
@@ -117,21 +129,19 @@ def load(
     )
 
 
-def _read_file(path: Path, home: Path, folder: Path | None) -> Reading:
+def _read_file(path: Path, home: Path, folder: Path | None, texts: Mapping[Path, str]) -> Reading:
     if folder is not None and path == folder / ".env":
-        return sources.dotenv(path)
-    return sources.toml(path, "home" if path.parent == home else "workspace")
+        return sources.dotenv(path, texts.get(path))
+    return sources.toml(path, "home" if path.parent == home else "workspace", texts.get(path))
 
 
 def _with_last_good(path: Path, reading: Reading, previous: Config | None) -> Reading:
     good = None if previous is None else previous.readings.get(path)
     if not reading.broken or good is None or not good.entries:
         return reading
-    problems = [
-        msgspec.structs.replace(problem, message=f"{problem.message} The last good settings are kept.")
-        for problem in reading.problems
-    ]
-    return Reading(good.entries, problems)
+    first, *rest = reading.problems
+    kept = msgspec.structs.replace(first, message=f"{first.message} The last good settings are kept.")
+    return Reading(good.entries, [kept, *rest], unused=reading.unused)
 
 
 def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) -> Value | None:
@@ -145,9 +155,20 @@ def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) 
         return Value(setting.key, parse(setting.kind, entry.raw, base, own), origin)
     except (ValueError, OverflowError) as error:
         expected = (str(error) if origin.name == PERSONAS_JSON else "") or EXPECTED[setting.kind]
-        message = f"{sources.describe(origin)} must be {expected}; it is ignored."
-        problems.append(origin.problem("error", "badValue", message))
+        text = f"{sources.describe(origin)} must be {expected}; it is ignored."
+        span = origin.value_span(_wrong_item(entry, base, own))
+        problems.append(origin.problem("error", "badValue", text, span=span))
         return None
+
+
+def _wrong_item(entry: Entry, base: Path, home: Path | None) -> int | None:
+    """The first item of a list that can't be understood."""
+    for index, item in enumerate(entry.raw if isinstance(entry.raw, list) else ()):
+        try:
+            parse(entry.setting.kind, [item], base, home)
+        except (ValueError, OverflowError):
+            return index
+    return None
 
 
 def _guard(found: Sequence[Value], folder: Path, config_file: Path | None) -> tuple[list[Value], list[Value]]:
@@ -202,7 +223,8 @@ def _withheld(value: Value) -> Diagnostic:
     return value.origin.problem(
         "warning",
         "notTrusted",
-        f"{sources.describe(value.origin)} is not taken from a folder that is not trusted.",
+        f"{sources.describe(value.origin)} is not taken from a folder that is not trusted"
+        f"{NEEDED.get(TABLE[value.key].untrusted, '')}.",
         "Look at the folder's settings, then trust it: `pygent trust`.",
     )
 

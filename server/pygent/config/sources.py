@@ -3,94 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pygent.config import positions
+from pygent.config.diagnostic import Diagnostic, File, Layer, Origin, describe
 from pygent.config.settings import PERSONAS_JSON, TABLE, VARIABLES, Setting
-from pygent.records import Wire
 
-Layer = Literal["flag", "environment", "editor", "dotenv", "workspace", "home", "default"]
+__all__ = ["Diagnostic", "Entry", "File", "Layer", "Origin", "Reading", "describe"]
+
 MAX_FILE = 1024 * 1024
 """Bytes of a settings file; a larger one is no settings file."""
 
-_SECRETS = {"api_key", "openai_api_key", "apikey"}
+_SECRET_NAME = re.compile(r"(^|[_.-])(api[_-]?key|secret|token|password|passwd|credentials?)([_.-]|$)", re.I)
+_SECRET_VALUE = re.compile(
+    r"\bsk-[\w-]{12,}|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"
+    r"|\bAIza[\w-]{30,}|\bhf_[A-Za-z]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]+:[^/\s@]+@"
+)
 _TABLES = {key.partition(".")[0] for key in TABLE if "." in key}
-
-
-class Diagnostic(Wire, frozen=True, kw_only=True):
-    """A problem of the settings; lines and columns from 1, in code points, the end exclusive.
-
-    `code` is a stable slug; `key` the setting as written.
-    """
-
-    severity: Literal["error", "warning", "hint"]
-    code: str
-    message: str
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
-    end_line: int | None = None
-    end_column: int | None = None
-    key: str | None = None
-    fix: str | None = None
-
-
-class File:
-    """A settings file as it was read; the places of its keys are looked up only when somebody asks."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.text = text
-
-    @functools.cached_property
-    def places(self) -> dict[positions.Path, positions.Place]:
-        """The places of all TOML keys by their path."""
-        return positions.positions(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who set a value: the layer, and the variable or key as it was written.
-
-    `at` is its path in a TOML `file`; `row` its line, from 1, in a `.env` file.
-    """
-
-    layer: Layer
-    name: str = ""
-    file: File | None = None
-    at: positions.Path = ()
-    row: int | None = None
-
-    @property
-    def span(self) -> positions.Span | None:
-        """Where the key stands; None outside of files."""
-        if self.row is not None:
-            return positions.Span(self.row, 1, self.row, len(self.name) + 1)
-        place = self.file.places.get(self.at) if self.file is not None else None
-        return None if place is None else place.key
-
-    def problem(
-        self, severity: Literal["error", "warning", "hint"], code: str, message: str, fix: str | None = None
-    ) -> Diagnostic:
-        """A diagnostic at this place."""
-        span = self.span
-        return Diagnostic(
-            severity=severity,
-            code=code,
-            message=message,
-            fix=fix,
-            key=self.name or None,
-            file=None if self.file is None else str(self.file.path),
-            line=None if span is None else span.line,
-            column=None if span is None else span.column,
-            end_line=None if span is None else span.end_line,
-            end_column=None if span is None else span.end_column,
-        )
+_OF_PERSONAS = ("name", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +37,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Reading:
-    """What a layer says, and what is wrong with how it says it.  `broken`: the file could not be read."""
+    """What a layer says, and what is wrong with how it says it.
+
+    `broken`: the file could not be read whole; `unused` is what it would say, which is only checked.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Diagnostic] = field(default_factory=list)
     broken: bool = False
+    unused: list[Entry] = field(default_factory=list)
 
 
 def mapping(layer: Layer, values: Mapping[str, object]) -> Reading:
@@ -133,63 +70,59 @@ def environment(environ: Mapping[str, str]) -> Reading:
     return _variables((name, value, Origin("environment", name)) for name, value in environ.items())
 
 
-def dotenv(path: Path) -> Reading:
-    """A `.env` file, parsed and never loaded: its values don't reach any other program."""
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - the rest of dotenv is not needed
+def dotenv(path: Path, text: str | None = None) -> Reading:
+    """A `.env` file, parsed and never loaded: its values don't reach any other program.
 
-    text = _read(path)
-    if not isinstance(text, str):
-        return text
-    file, found, problems = File(path, text), [], []
-    for binding in parse_stream(io.StringIO(text)):
-        row = binding.original.line
-        row += len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+    `text` is that of an editor's buffer, in place of the file's.
+    """
+    content = _read(path) if text is None else text
+    if isinstance(content, Reading):
+        return content
+    file, found, problems = File(path, content, dotenv=True), [], []
+    last: dict[str, Origin] = {}
+    for number, binding in enumerate(file.bindings.bindings):
+        origin = Origin("dotenv", binding.name, file, (binding.name, number))
         if binding.error:
-            origin = Origin("dotenv", "", file, row=row)
-            problems.append(origin.problem("error", "syntax", f"{path}:{row}: this line is not NAME=VALUE."))
-        elif binding.key and binding.value:
-            found.append((binding.key, binding.value, Origin("dotenv", binding.key, file, row=row)))
+            problems.append(origin.problem("error", "syntax", "This line is not NAME=VALUE."))
+        elif binding.value:
+            found.append((binding.name, binding.value, origin))
+            if binding.name in VARIABLES and binding.name in last:
+                problems.append(_overridden(last[binding.name], origin))
+            last[binding.name] = origin
     reading = _variables(found)
     reading.problems += problems
     return reading
 
 
-def toml(path: Path, layer: Layer) -> Reading:
-    """A `pygent.toml`; a file that is not there says nothing."""
+def toml(path: Path, layer: Layer, text: str | None = None) -> Reading:
+    """A `pygent.toml`; a file that is not there says nothing.  `text` as in `dotenv`."""
     import tomli  # noqa: PLC0415 - only where there is a file
 
-    text = _read(path)
-    if not isinstance(text, str):
-        return text
+    content = _read(path) if text is None else text
+    if isinstance(content, Reading):
+        return content
+    file, problems = File(path, content), list[Diagnostic]()
     try:
-        document = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        line, column = error.lineno, error.colno
-        message = f"{path}:{line}:{column}: {error.msg}."
-        at = Diagnostic(
-            severity="error",
-            code="syntax",
-            message=message,
-            file=str(path),
-            line=line,
-            column=column,
-            end_line=line,
-            end_column=column + 1,
-        )
-        return Reading(problems=[at], broken=True)
-    except RecursionError:
-        return _unreadable(path, "is nested too deeply")
-    reading, file = Reading(), File(path, text)
+        document = tomli.loads(content)
+    except (tomli.TOMLDecodeError, RecursionError):
+        from pygent.config.recovery import recover  # noqa: PLC0415 - only for broken files
+
+        document, problems = recover(file)
+    reading = Reading(problems=problems, broken=bool(problems))
     for name, raw in document.items():
         _take(reading, Origin(layer, name, file, (name,)), raw)
+    if reading.broken:
+        reading.unused, reading.entries = reading.entries, []
     return reading
 
 
 def _take(reading: Reading, origin: Origin, raw: Any) -> None:
     """Sort one key of a TOML file, those of its tables included."""
     name = origin.name
-    if name.lower() in _SECRETS:
+    if name == "api_key" or (name not in TABLE and isinstance(raw, str) and _SECRET_NAME.search(name)):
         reading.problems.append(_secret(origin))
+    elif (found := _secret_in(origin, raw)) is not None:
+        reading.problems.append(_secret(found))
     elif name in _TABLES and isinstance(raw, dict):
         for key, value in raw.items():
             _take(reading, Origin(origin.layer, f"{name}.{key}", origin.file, (*origin.at, key)), value)
@@ -198,7 +131,19 @@ def _take(reading: Reading, origin: Origin, raw: Any) -> None:
             raw = [_persona(reading, origin, index, item) for index, item in enumerate(raw)]
         reading.entries.append(Entry(TABLE[name], raw, origin))
     else:
-        reading.problems.append(_unknown(origin, TABLE))
+        reading.problems.append(_misplaced(origin) or _unknown(origin, TABLE))
+
+
+def _secret_in(origin: Origin, raw: Any) -> Origin | None:
+    """The place of what looks like a key in a value; tables are looked at key by key instead."""
+    if isinstance(raw, str) and _SECRET_VALUE.search(raw):
+        return origin
+    if isinstance(raw, list):
+        for index, item in enumerate(raw):
+            inner = Origin(origin.layer, origin.name, origin.file, (*origin.at, index))
+            if isinstance(item, str) and _SECRET_VALUE.search(item):
+                return inner
+    return None
 
 
 def _persona(reading: Reading, origin: Origin, index: int, item: Any) -> Any:
@@ -206,22 +151,20 @@ def _persona(reading: Reading, origin: Origin, index: int, item: Any) -> Any:
     if not isinstance(item, dict):
         return item
     for key, value in item.items():
-        if key in ("name", "description"):
-            continue
-        inner = Origin(origin.layer, key, origin.file, ("task_personas", index, key))
-        if key in TABLE:
-            span = inner.span
-            where = "" if span is None or inner.file is None else f"{inner.file.path}:{span.line}: "
-            reading.problems.append(
-                inner.problem(
-                    "warning",
-                    "wrongTable",
-                    f"{where}`{key}` stands inside a [[task_personas]] table; it is taken as top-level.",
-                    "Move the line above the first [[task_personas]].",
-                )
-            )
-        _take(reading, inner, value)
-    return {key: value for key, value in item.items() if key in ("name", "description")}
+        inner = Origin(origin.layer, key, origin.file, (*origin.at, index, key))
+        if key in _OF_PERSONAS:
+            if _secret_in(inner, value) is not None:
+                reading.problems.append(_secret(inner))
+        elif key in TABLE or key in _TABLES:
+            text = f"`{key}` stands inside a [[task_personas]] table; it is taken as top-level."
+            fix = "Move the line above the first [[task_personas]]."
+            reading.problems.append(inner.problem("warning", "wrongTable", text, fix))
+            _take(reading, inner, value)
+        elif _SECRET_NAME.search(key) or _secret_in(inner, value) is not None:
+            reading.problems.append(_secret(inner))
+        else:
+            reading.problems.append(_unknown(inner, (*_OF_PERSONAS, *TABLE)))
+    return {key: value for key, value in item.items() if key in _OF_PERSONAS}
 
 
 def _variables(found: Iterable[tuple[str, str, Origin]]) -> Reading:
@@ -231,7 +174,7 @@ def _variables(found: Iterable[tuple[str, str, Origin]]) -> Reading:
             continue
         if name in VARIABLES:
             by_name[name] = Entry(VARIABLES[name], value, origin)
-        elif name.startswith("PYGENT_") and difflib.get_close_matches(name, VARIABLES, 1, 0.85):
+        elif name.startswith("PYGENT_") and (origin.layer == "dotenv" or nearest(name, VARIABLES, 0.85)):
             reading.problems.append(_unknown(origin, VARIABLES))
     if PERSONAS_JSON in by_name:
         by_name.pop("PYGENT_TASK_PERSONAS", None)
@@ -239,36 +182,52 @@ def _variables(found: Iterable[tuple[str, str, Origin]]) -> Reading:
     return reading
 
 
+def _overridden(origin: Origin, later: Origin) -> Diagnostic:
+    span, file = later.span, later.file
+    line = "" if span is None else f" in line {span.line}"
+    related = () if file is None or later.place is None else (file.related("what counts", later.place.key),)
+    text = f"`{origin.name}` is set again{line}, and the last one counts."
+    return origin.problem("warning", "duplicateKey", text, "Keep one of the two.", related=related)
+
+
 def _secret(origin: Origin) -> Diagnostic:
     return origin.problem(
         "error",
         "secretInFile",
-        f"{_where(origin)}a key does not belong into pygent.toml and is not used.",
+        f"`{origin.name}` holds a secret, which does not belong into pygent.toml and is not used.",
         "Move it to OPENAI_API_KEY in .env or the environment.",
+        span=origin.value_span(),
     )
+
+
+def _misplaced(origin: Origin) -> Diagnostic | None:
+    """A key that is a setting, only not in the table in which it stands."""
+    table, _, name = origin.name.rpartition(".")
+    if table and name in TABLE:
+        text = f"`{name}` is a top-level setting and means nothing inside [{table}]."
+        return origin.problem(
+            "warning", "wrongTable", text, "Move the line above the first table.", near=name
+        )
+    inner = [key for key in TABLE if key.endswith(f".{name}")]
+    if not table and len(inner) == 1:
+        text = f"`{name}` means nothing at the top level."
+        return origin.problem("warning", "unknownKey", text, f"Did you mean `{inner[0]}`?", near=inner[0])
+    return None
 
 
 def _unknown(origin: Origin, known: Iterable[str]) -> Diagnostic:
-    near = difflib.get_close_matches(origin.name, known, 1)
-    fix = f"Did you mean `{near[0]}`?" if near else "See docs/configuration.md for the settings."
-    return origin.problem(
-        "warning", "unknownKey", f"{_where(origin)}`{origin.name}` is no setting of Pygent.", fix
-    )
+    near = nearest(origin.name, known)
+    fix = f"Did you mean `{near}`?" if near else "See docs/configuration.md for the settings."
+    text = f"`{origin.name}` is no setting of Pygent."
+    return origin.problem("warning", "unknownKey", text, fix, near=near)
 
 
-def _where(origin: Origin) -> str:
-    span = origin.span
-    if origin.file is None:
-        return ""
-    return f"{origin.file.path}: " if span is None else f"{origin.file.path}:{span.line}:{span.column}: "
-
-
-def describe(origin: Origin) -> str:
-    """The origin at the start of a message: file, line and column, or the variable, or the layer."""
-    if origin.file is not None:
-        return _where(origin) + f"`{origin.name}`"
-    names = {"flag": "the flag for ", "editor": "the editor's setting "}
-    return f"{names.get(origin.layer, '')}`{origin.name}`"
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that was probably meant."""
+    if len(name) > 100:
+        return None
+    near = difflib.get_close_matches(name, known, 1, cutoff)
+    return near[0] if near else None
 
 
 def _read(path: Path) -> str | Reading:
