@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
-from tests.story import call, story
+from tests.story import Person, call, story
 
 from pygent import checkpoints
 from pygent.errors import PygentError
-from pygent.events import Checkpoint, Notice, TurnUndone
+from pygent.events import Checkpoint, Envelope, Message, Notice, ToolFinished, TurnFinished, TurnUndone
 from pygent.replay import Reply, ScriptedCall
 
 DONE = Reply(text="Done.")
@@ -112,3 +113,35 @@ async def test_a_workspace_that_is_too_large_for_a_snapshot_is_told_once(
         assert "can't be undone" in told[0]
         with pytest.raises(PygentError, match="no turn"):
             await session.undo()
+
+
+@pytest.mark.parametrize("steps", [0, 3, 6, 12, 25])
+async def test_a_turn_that_is_cancelled_at_its_last_snapshot_ends_once(workspace: Path, steps: int) -> None:
+    fill(workspace)
+    async with story(workspace, CHANGE, DONE) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        session.start("go")
+        await tale.person.until(Message, text="Done.")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.gather(session.cancel(), session.cancel())
+        kinds = [type(envelope.event) for envelope in session.events()]
+        assert kinds[-1] is TurnFinished
+        assert (kinds.count(TurnFinished), kinds.count(Checkpoint)) == (1, 1)
+        assert (await session.undo()).restored
+
+
+async def test_a_turn_ends_well_when_its_snapshot_fails(workspace: Path) -> None:
+    class Breaker(Person):
+        def emit(self, envelope: Envelope) -> None:
+            super().emit(envelope)
+            if isinstance(envelope.event, ToolFinished):
+                shutil.rmtree(shadow)
+                shadow.touch()
+
+    async with story(workspace, call("bash", cmd="echo x > made"), DONE, person=Breaker()) as tale:
+        shadow = tale.folder.launch.state / "shadow.git"
+        session = tale.app.sessions.new(tale.folder)
+        assert (await session.chat("go")).status == "completed"
+        assert "can't be undone" in tale.person.of(Notice)[-1].text
+        assert isinstance(session.events()[-1].event, TurnFinished)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 
+from pygent import git
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone
 from pygent.records import Wire
@@ -95,15 +95,15 @@ class Checkpoints:
         return wanted, Undone(files=files, restored=not reasons)
 
     async def _take(self) -> str | None:
-        if self._given_up or not self._shadow.available:
+        if self._given_up or not git.available():
             return None
         try:
-            return await asyncio.wait_for(self._shadow.take(self._workspace.root), PATIENCE)
-        except asyncio.TimeoutError:
-            self._given_up = True
-            why = f"a snapshot takes longer than {PATIENCE:g} s; is something large not in .gitignore?"
+            return await self._shadow.take(self._workspace.root, PATIENCE)
         except PygentError as error:
             why = error.message
+            if error.code == "limit":
+                self._given_up = True
+                why = f"a snapshot takes longer than {PATIENCE:g} s; is something large not in .gitignore?"
         self._emit(Notice(level="warning", text=f"This turn can't be undone: {why}", code="snapshot"))
         return None
 

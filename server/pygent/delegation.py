@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from pygent import snapshots
+from pygent import git, snapshots
 from pygent.errors import PygentError
 from pygent.events import Client, TaskChanged
 from pygent.folder import Folder
@@ -224,10 +224,10 @@ class Tasks:
         """
         workspace = request.folder.workspace
         whole = request.isolation != "files" and not (request.isolation is None and request.files)
-        if whole and self._shadow.available:
+        if whole and git.available():
             return await self._shadow.whole(workspace.root, snapshots.unsaved(workspace))
         await snapshots.give(workspace, place, request.files, whole=whole)
-        if not self._shadow.available:
+        if not git.available():
             return None
         try:
             return await self._shadow.take(place)

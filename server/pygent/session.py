@@ -304,9 +304,10 @@ class Session(Conversation):
             ending = Ending("failed", "", error=failure_of(error))
         finally:
             ending = replace(ending, reply=self._redactor().whole(ending.reply))
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(self._checkpoints.end())
-            self._finish(ending, usage[0])
+            try:
+                await self._end_checkpoint()
+            finally:
+                self._finish(ending, usage[0])
         return TurnResult(
             session_id=self.id,
             turn_id=turn_id,
@@ -362,6 +363,16 @@ class Session(Conversation):
         )
         content = text if self.custom.system is None else self.custom.system(text)
         return msgspec.json.encode({"role": "system", "content": content})
+
+    async def _end_checkpoint(self) -> None:
+        """Take the last snapshot of the turn, inside it: who cancels meanwhile waits, and twice ends it."""
+        last = asyncio.ensure_future(self._checkpoints.end())
+        try:
+            await asyncio.shield(last)
+        except asyncio.CancelledError:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({last})
+            last.cancel()
 
     def _finish(self, ending: Ending, usage: Any) -> None:
         self._journal.emit(

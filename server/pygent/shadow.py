@@ -1,8 +1,7 @@
 """The shadow repository: snapshots of folders as git trees, apart from the person's own git.
 
 Its git folder lies in the state folder and the folder that is taken is only its work tree, so nothing of it
-shows in the person's repository.  Git never runs with their configuration or the repository's: even
-`git diff` executes a filter that a hostile repository names.  Everything raises PygentError.
+shows in the person's repository.  Everything raises PygentError.
 """
 
 from __future__ import annotations
@@ -21,23 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pygent.errors import PygentError
+from pygent.git import Git
 from pygent.records import ChangeKind
 
-OPTIONS = (
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "core.excludesFile=/dev/null",
-    "core.attributesFile=/dev/null",
-    "core.autocrlf=false",
-    "core.quotePath=false",
-    "core.logAllRefUpdates=false",
-    "core.looseCompression=1",
-    "core.bigFileThreshold=32m",
-    "advice.addEmbeddedRepo=false",
-    "gc.auto=0",
-    "gc.cruftPacks=false",
-    "protocol.allow=never",
-)
 ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
 """In the highest place that git looks for attributes: a `.gitattributes` of the folder changes no byte."""
 
@@ -81,17 +66,15 @@ class Shadow:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._making = asyncio.Lock()
+        self._git = Git(folder).run
 
-    @property
-    def available(self) -> bool:
-        """Whether git is installed."""
-        return shutil.which("git") is not None
+    async def take(self, root: Path, timeout: float | None = None) -> str:
+        """The tree of a folder as it is, without what its `.gitignore` leaves out.
 
-    async def take(self, root: Path) -> str:
-        """The tree of a folder as it is, without what its `.gitignore` leaves out."""
+        Raises PygentError `limit` if git works longer than `timeout` seconds.
+        """
         async with self._index(root) as index:
-            await self._add(root, index)
+            await self._add(root, index, timeout)
             return await self._tree(index)
 
     async def whole(self, root: Path, texts: Mapping[Path, str]) -> str:
@@ -123,7 +106,7 @@ class Shadow:
         entry = f"{mode},{blob},{path.relative_to(root).as_posix()}"
         await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, root=root, index=index)
 
-    async def _add(self, root: Path, index: Path) -> list[str]:
+    async def _add(self, root: Path, index: Path, timeout: float | None = None) -> list[str]:
         """Bring an index up to the folder; returns repositories inside that can't be added.
 
         A repository without a commit can be neither added nor passed over.
@@ -132,7 +115,7 @@ class Shadow:
         while True:
             exclude = [f":(exclude,literal){path}" for path in left_out]
             try:
-                await self._git("add", "-A", "--", ".", *exclude, root=root, index=index)
+                await self._git("add", "-A", "--", ".", *exclude, root=root, index=index, timeout=timeout)
             except PygentError as error:
                 found = re.search(r"'(.+?)/?' does not have a commit checked out", error.message)
                 if found is None or len(left_out) > 50:
@@ -150,16 +133,17 @@ class Shadow:
 
         Git would take a lock on a common one, and a snapshot beside another, or after a kill -9, would fail.
         """
-        async with self._making:
-            await self._make()
+        await self._make()
         kept = None if root is None else self._kept(root)
         private = self._folder / f"index-{secrets.token_hex(8)}.new"
         try:
             if kept is not None and kept.exists():
-                await asyncio.to_thread(shutil.copyfile, kept, private)
+                await asyncio.to_thread(shutil.copy2, kept, private)
             yield private
             if kept is not None and private.exists():
                 private.replace(kept)
+        except OSError as error:
+            raise PygentError("conflict", f"A snapshot can't be kept: {error}.") from error
         finally:
             for left in (private, private.with_name(f"{private.name}.lock")):
                 left.unlink(missing_ok=True)
@@ -191,9 +175,10 @@ class Shadow:
             return None
         with tempfile.TemporaryDirectory(prefix="pygent-merge-") as place:
             names = _written(Path(place), {"ours": ours, "base": base, "theirs": theirs})
-            process = await self._start("merge-file", "-p", "--quiet", *names)
-            merged, _ = await process.communicate()
-        return merged if process.returncode == 0 else None
+            try:
+                return await self._git("merge-file", "-p", "--quiet", *names)
+            except PygentError:
+                return None
 
     async def check_out(self, tree: str, target: Path) -> None:
         """Put the files of a tree into a folder that is not there yet, whole or not at all."""
@@ -250,61 +235,26 @@ class Shadow:
             raise
 
     async def _make(self) -> None:
-        if not self.available:
-            raise PygentError(
-                "unsupported", "git is not installed, so there are no snapshots.", "Install git."
-            )
-        if not (self._folder / "HEAD").exists():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the repository unless it is there: beside its place, so that nobody sees it half made."""
+        if (self._folder / "info" / "attributes").exists():
+            return
+        with tempfile.TemporaryDirectory(prefix="shadow-", dir=_made(self._folder.parent)) as place:
+            making = _made(Path(place) / "git")
+            await Git(making).run("init", "--quiet", "--bare", "--template=", str(making))
+            (making / "info").mkdir(exist_ok=True)
+            (making / "info" / "attributes").write_text(ATTRIBUTES)
             try:
-                await self._git("init", "--quiet", "--bare", "--template=", str(self._folder))
-            except PygentError:
-                if not (self._folder / "HEAD").exists():  # else another process made it meanwhile
-                    raise
-        (self._folder / "info").mkdir(exist_ok=True)
-        (self._folder / "info" / "attributes").write_text(ATTRIBUTES)
+                making.replace(self._folder)
+            except OSError as error:
+                if (self._folder / "info" / "attributes").exists():
+                    return  # another session or process was quicker
+                fix = "Move it away; earlier turns can't be undone then."
+                raise PygentError("conflict", f"{self._folder} is no repository of ours.", fix) from error
 
-    async def _git(
-        self, *arguments: str, root: Path | None = None, index: Path | None = None, given: bytes | None = None
-    ) -> bytes:
-        process = await self._start(*arguments, root=root, index=index, piped=given is not None)
-        try:
-            out, errors = await process.communicate(given)
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-        if process.returncode != 0:
-            said = " ".join(errors.decode("utf-8", "replace").split())[:400]
-            raise PygentError("conflict", f"git {arguments[0]} failed: {said}.", None)
-        return out
 
-    async def _start(
-        self, *arguments: str, root: Path | None = None, index: Path | None = None, piped: bool = False
-    ) -> asyncio.subprocess.Process:
-        program = shutil.which("git")
-        assert program is not None
-        options = [word for option in OPTIONS for word in ("-c", option)]
-        env = {
-            "PATH": f"{Path(program).parent}:/usr/bin:/bin",
-            "LC_ALL": "C",
-            "HOME": "/nonexistent",
-            "GIT_DIR": str(self._folder),
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            **({} if root is None else {"GIT_WORK_TREE": str(root)}),
-            **({} if index is None else {"GIT_INDEX_FILE": str(index)}),
-        }
-        return await asyncio.create_subprocess_exec(
-            *(program, *options, *arguments),
-            cwd=root or self._folder,
-            env=env,
-            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _size(folder: Path) -> int:

@@ -1,0 +1,85 @@
+"""Snapshots beside each other, cancelled, or of a file that changes while the clock stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from pygent.errors import PygentError
+from pygent.git import Git
+from pygent.shadow import Shadow
+
+
+def fill(folder: Path, files: int) -> None:
+    for n in range(files):
+        (folder / f"file{n}").write_text(f"{n}\n" * 50)
+
+
+async def test_many_snapshots_of_one_folder_at_once(workspace: Path, home: Path) -> None:
+    fill(workspace, 300)
+    for time_ in range(3):  # the first makes the repository, and eight do so together
+        shadows = [Shadow(home / f"{time_}.git") for _ in range(8)]
+        trees = await asyncio.gather(*(shadow.take(workspace) for shadow in shadows))
+        assert len(set(trees)) == 1
+    (home / "0.git" / "index.lock").touch()  # of a git that was killed
+    assert await Shadow(home / "0.git").take(workspace) == trees[0]
+    assert not list(home.glob("0.git/index-*.new*"))
+    assert not list(home.glob("shadow-*"))
+
+
+@pytest.mark.parametrize("steps", range(0, 40, 3))
+def test_a_loop_that_ends_ends_the_snapshots_that_begin(workspace: Path, home: Path, steps: int) -> None:
+    fill(workspace, 20)
+    shadow = Shadow(home / "shadow.git")
+
+    async def begin() -> None:
+        jobs = [asyncio.create_task(shadow.take(workspace)) for _ in range(4)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        assert len(jobs) == 4
+
+    asyncio.run(begin())
+    assert not list(home.glob("shadow.git/index-*.new*"))
+    assert asyncio.run(shadow.take(workspace))
+
+
+async def test_a_cancelled_snapshot_ends_its_process(workspace: Path, home: Path) -> None:
+    (home / "pipe").mkdir()
+    git = Git(home / "pipe")
+    await git.run("init", "--quiet", "--bare")
+    job = asyncio.create_task(git.run("cat-file", "--batch", given=b"0" * 8_000_000))
+    endless = [asyncio.create_task(git.run("-c", "alias.wait=!sleep 600", "wait")) for _ in range(4)]
+    with pytest.raises(PygentError, match=r"longer than 0\.2 s"):
+        await git.run("-c", "alias.wait=!sleep 600", "wait", timeout=0.2)
+    for one in [job, *endless]:
+        one.cancel()
+    ended = await asyncio.wait_for(asyncio.gather(job, *endless, return_exceptions=True), 30)
+    assert all(isinstance(error, asyncio.CancelledError | PygentError) for error in ended)
+    assert await git.run("rev-parse", "--git-dir")
+
+
+async def test_a_change_of_the_same_size_in_the_same_second_is_seen(workspace: Path, home: Path) -> None:
+    shadow, file = Shadow(home / "shadow.git"), workspace / "file"
+    file.write_text("..")
+    await shadow.take(workspace)
+    while True:
+        began = int(time.time())
+        file.write_text("aa")
+        before = await shadow.take(workspace)
+        file.write_text("bb")
+        if int(file.stat().st_mtime) == began:
+            break
+    while int(time.time()) == began:
+        await asyncio.sleep(0.05)
+    assert await shadow.take(workspace) != before
+
+
+async def test_a_folder_that_is_no_repository_of_ours_is_left_alone(workspace: Path, home: Path) -> None:
+    (home / "shadow.git").mkdir()
+    (home / "shadow.git" / "mine").touch()
+    with pytest.raises(PygentError, match=r"shadow\.git is no repository of ours"):
+        await Shadow(home / "shadow.git").take(workspace)
+    assert [path.name for path in (home / "shadow.git").iterdir()] == ["mine"]
