@@ -562,4 +562,26 @@ export interface Commands {
     };
     result: { applied: string[]; conflicts: { path: string; reason: string }[] };
   };
+  "pygent.conversation.send": {
+    arguments: {
+      uri: string;
+      line?: number;
+      wait?: boolean;
+    };
+    result: TurnResult;
+  };
+  "pygent.conversation.answer": {
+    arguments: {
+      uri: string;
+      text: string;
+      wait?: boolean;
+    };
+    result: Commands["pygent.conversation.send"]["result"];
+  };
+  "pygent.conversation.stop": {
+    arguments: {
+      uri: string;
+    };
+    result: { cancelled: boolean };
+  };
 }

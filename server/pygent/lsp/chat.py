@@ -35,7 +35,7 @@ async def chat(server: PygentServer, args: Chat) -> Any:
     known = server.host.app.messages.get(args.client_message_id or "")
     if known is not None:
         return {"sessionId": known[0], "turnId": known[1]}
-    session = server.session(args.session_id or server.asked) or _new(server)
+    session = server.session(args.session_id or server.asked) or begin(server)
     server.last_session = session.id
     text, images = _with_attachments(server, session, args)
     if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
@@ -76,7 +76,8 @@ async def _answered(server: PygentServer, session: Session, args: Chat, mail: Ma
     return await session.outcome(mail)
 
 
-def _new(server: PygentServer, **fields: Any) -> Session:
+def begin(server: PygentServer, **fields: Any) -> Session:
+    """A new session; `folder_uri` names its folder, `persona`, `model` and `title` are as of the command."""
     session = server.app.sessions.new(
         server.folder(fields.pop("folder_uri", None)), persona=fields.pop("persona", server.persona), **fields
     )
@@ -166,10 +167,10 @@ class NewSession(Arguments, frozen=True, kw_only=True):
 
 
 @command("pygent.session.new", "`{session}`")
-async def session_new(server: PygentServer, args: NewSession) -> Any:
+async def sessionbegin(server: PygentServer, args: NewSession) -> Any:
     """Begin a session."""
     persona = args.persona or server.persona
-    session = _new(server, folder_uri=args.folder_uri, persona=persona, model=args.model, title=args.title)
+    session = begin(server, folder_uri=args.folder_uri, persona=persona, model=args.model, title=args.title)
     return {"session": session.info}
 
 

@@ -38,6 +38,7 @@ class LspFront:
         elif isinstance(envelope.event, Notice) and envelope.event.level != "info":
             params = {"type": LEVELS[envelope.event.level], "message": envelope.event.text}
             server.protocol.tell("window/showMessage", params)
+        server.conversations.hear(envelope)
         self._show_progress(envelope)
 
     async def approve(self, approval: Approval) -> Decision | None:

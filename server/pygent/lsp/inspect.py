@@ -186,7 +186,6 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
 LATER = (
     "pygent.session.compact",
     *("pygent.snapshot.save", "pygent.snapshot.load"),
-    *("pygent.conversation.send", "pygent.conversation.stop"),
     *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),
 )
 """Commands that are announced and refused as `unsupported` until they are built."""

@@ -25,6 +25,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     apply_edit: bool = False
     document_changes: bool = False
     labels: bool = False
+    refreshes_lenses: bool = False
+    action_literals: bool = False
+    blocks: bool = False
+    """The editor stands still while a command runs (those of Emacs), so it is answered at once."""
     dynamic: frozenset[str] = frozenset()
 
     def registers(self, method: str) -> bool:
@@ -64,6 +68,9 @@ def client_of(params: dict[str, Any]) -> Client:
         apply_edit=has("workspace", "applyEdit"),
         document_changes=has("workspace", "workspaceEdit", "documentChanges"),
         labels=has("workspace", "workspaceEdit", "changeAnnotationSupport"),
+        refreshes_lenses=has("workspace", "codeLens", "refreshSupport"),
+        action_literals=has("textDocument", "codeAction", "codeActionLiteralSupport"),
+        blocks=_is_emacs(params, named=has("window")),
         dynamic=frozenset(
             f"{area}/{name}"
             for area in ("textDocument", "workspace")
@@ -71,3 +78,13 @@ def client_of(params: dict[str, Any]) -> Client:
             if has(area, name, "dynamicRegistration")
         ),
     )
+
+
+def _is_emacs(params: dict[str, Any], *, named: bool) -> bool:
+    """Whether it is eglot or lsp-mode; eglot 1.9 tells no name, nor of a `window`, but of `experimental`."""
+    info = params.get("clientInfo")
+    name = str(info.get("name")).lower() if isinstance(info, dict) else ""
+    if name:
+        return name.startswith(("eglot", "emacs"))
+    told = params.get("capabilities")
+    return not named and isinstance(told, dict) and isinstance(told.get("experimental"), dict)

@@ -10,6 +10,7 @@ import msgspec
 from pygent import errors, events, records
 from pygent.lsp import chat, inspect, tasks
 from pygent.lsp.commands import COMMANDS, Command
+from pygent.lsp.conversations import sending
 from pygent.lsp.options import Options
 
 HEAD = """\
@@ -25,7 +26,7 @@ milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `
 `chk_` and sort by creation.
 """
 
-_MODULES = (chat, tasks, inspect)
+_MODULES = (chat, tasks, inspect, sending)
 
 
 def protocol() -> str:

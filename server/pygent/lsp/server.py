@@ -20,6 +20,8 @@ from pygent.events import event_types
 from pygent.lsp.base import BaseServer
 from pygent.lsp.buffers import Buffers
 from pygent.lsp.commands import COMMANDS, execute
+from pygent.lsp.conversations import features as conversations
+from pygent.lsp.conversations.open import Conversations
 from pygent.lsp.documents import OpenDocuments
 from pygent.lsp.features import Features
 from pygent.lsp.front import LspFront
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pygent.lsp")
 SETTINGS_FILES = ("**/pygent.toml", "**/.env", "**/.pygent.toml")
 
-FEATURES: tuple[ModuleType, ...] = ()
+FEATURES: tuple[ModuleType, ...] = (conversations,)
 """The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 
@@ -79,6 +81,7 @@ class PygentServer(BaseServer):
         self.buffers = Buffers(self.encoding)
         self.documents = OpenDocuments(self)
         self.features = Features(self)
+        self.conversations = Conversations(self)
         self.command_token: str | int | None = None
         self.last_session: str | None = None
         self.asked: str | None = None

@@ -16,6 +16,7 @@ import msgspec
 from pygent import events, records
 from pygent.lsp import chat, inspect, tasks  # noqa: F401 - they register their commands
 from pygent.lsp.commands import COMMANDS, Command
+from pygent.lsp.conversations import sending  # noqa: F401 - it registers its commands
 
 HEAD = """\
 // Made by `python -m pygent.lsp.typescript` from the types of the server; do not edit.

@@ -1,0 +1,106 @@
+"""The language features of conversation documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pygent.lsp.conversations.choices import choices, in_range
+from pygent.lsp.conversations.markdown import Section, normalised, one_line, parse
+from pygent.lsp.conversations.open import is_conversation
+
+if TYPE_CHECKING:
+    from pygent.lsp.server import PygentServer
+
+FUNCTION, STRING = 12, 15
+"""Kinds of symbols, by the numbers of the specification: the agent's answers, and what people said."""
+
+
+def register(server: PygentServer) -> None:
+    """Add the features to a connection."""
+    features = server.features
+    features.listen("textDocument/didOpen", server.conversations.opened)
+    features.listen("textDocument/didChange", server.conversations.changed)
+    features.listen("textDocument/didClose", server.conversations.closed)
+    handlers = _Features(server)
+    for method, handler, provider in (
+        ("textDocument/codeLens", handlers.lenses, "codeLensProvider"),
+        ("textDocument/codeAction", handlers.actions, "codeActionProvider"),
+        ("textDocument/documentSymbol", handlers.symbols, "documentSymbolProvider"),
+        ("textDocument/foldingRange", handlers.folds, "foldingRangeProvider"),
+    ):
+        features.answer(method, handler, claims=is_conversation)
+        features.announce(provider, {} if provider == "codeLensProvider" else True)
+
+
+class _Features:
+    def __init__(self, server: PygentServer) -> None:
+        self._server = server
+
+    def lenses(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """`textDocument/codeLens`."""
+        page = self._server.conversations.find(params["textDocument"]["uri"])
+        if page is None:
+            return []
+        return [
+            {"range": _line(one.line), "command": one.as_command()} for one in choices(self._server, page)
+        ]
+
+    def actions(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """`textDocument/codeAction`: what the lenses offer, for editors without lenses."""
+        page = self._server.conversations.find(params["textDocument"]["uri"])
+        if page is None or (params.get("context") or {}).get("only"):
+            return []
+        first, last = params["range"]["start"]["line"], params["range"]["end"]["line"]
+        found = in_range(choices(self._server, page), first, last)
+        commands = [one.as_command() for one in found]
+        if self._server.client.blocks:
+            for command in commands:
+                if command["command"] in ("pygent.conversation.send", "pygent.conversation.answer"):
+                    command["arguments"] = [{**command["arguments"][0], "wait": False}]
+        if not self._server.client.action_literals:
+            return commands
+        return [{"title": command["title"], "command": command} for command in commands]
+
+    def symbols(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """`textDocument/documentSymbol`: the turns."""
+        text = self._text(params)
+        if text is None:
+            return []
+        sections = [section for section in parse(text).sections if section.headed]
+        ends = [section.line for section in sections[1:]] + [text.count("\n") + 1]
+        return [_symbol(section, end) for section, end in zip(sections, ends, strict=True)]
+
+    def folds(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """`textDocument/foldingRange`: turns, and the tool calls in them."""
+        text = self._text(params)
+        if text is None:
+            return []
+        document = parse(text)
+        found = [{"startLine": first, "endLine": last, "kind": "region"} for first, last in document.blocks]
+        for section in document.sections:
+            last = section.line + text.count("\n", section.start, section.finish)
+            if section.headed and last > section.line:
+                found.append({"startLine": section.line, "endLine": last})
+        return found
+
+    def _text(self, params: dict[str, Any]) -> str | None:
+        buffer = self._server.buffers.get(params["textDocument"]["uri"])
+        return None if buffer is None else normalised(buffer.text)
+
+
+def _line(number: int) -> dict[str, Any]:
+    place = {"line": number, "character": 0}
+    return {"start": place, "end": place}
+
+
+def _symbol(section: Section, end: int) -> dict[str, Any]:
+    first = one_line(section.text.partition("\n")[0], 80)
+    return {
+        "name": f"{section.who}: {first}" if first else section.who,
+        "kind": STRING if section.who == "You" else FUNCTION,
+        "range": {
+            "start": {"line": section.line, "character": 0},
+            "end": {"line": end, "character": 0},
+        },
+        "selectionRange": _line(section.line),
+    }

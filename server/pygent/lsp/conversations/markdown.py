@@ -1,0 +1,207 @@
+"""The text of a conversation document: its sections, and how foreign text is kept from forging one.
+
+All text here has its line ends as \\n, whatever the editor's document has: lines and columns are the same.
+A heading counts outside of code fences only, and a fence only if it is closed, so that a fence which somebody
+is about to type does not swallow the rest of the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+HEADING = re.compile(r" {0,3}##[ \t]{1,8}(You|Pygent)[ \t]{0,8}\Z")
+ID_LINE = re.compile(r"<!-- pygent: (ses_[0-9a-z]+)\b.*-->[ \t]*\Z")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})(.*)\Z")
+_CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one side said: `start` is where its heading begins, `body` where the text below it does.
+
+    `text` is stripped and lies from `begin` to `finish`, `end` is where the next section begins.  A document
+    without any heading is one section of the person's, with `start` equal to `body`.
+    """
+
+    who: Literal["You", "Pygent"]
+    line: int
+    start: int
+    body: int
+    end: int
+    text: str
+    begin: int
+
+    @property
+    def finish(self) -> int:
+        """Where the text ends, before the blank lines that follow."""
+        return self.begin + len(self.text)
+
+    @property
+    def headed(self) -> bool:
+        """Whether there is a heading."""
+        return self.body > self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A conversation document, taken apart; `blocks` are the first and last lines of tool calls."""
+
+    session_id: str | None
+    sections: list[Section]
+    blocks: list[tuple[int, int]]
+
+    def yours(self) -> list[Section]:
+        """The person's sections."""
+        return [section for section in self.sections if section.who == "You"]
+
+
+def normalised(text: str) -> str:
+    """A text with its line ends as \\n."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def parse(text: str) -> Document:
+    """Take a document apart; every text is one."""
+    lines = text.split("\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    fenced = _fenced(lines)
+    found = ID_LINE.match(lines[0])
+    heads: list[tuple[int, Literal["You", "Pygent"]]] = []
+    for number, line in enumerate(lines):
+        if number not in fenced and (heading := HEADING.match(line)) is not None:
+            heads.append((number, "You" if heading[1] == "You" else "Pygent"))
+    sections = []
+    for index, (number, who) in enumerate(heads):
+        end = starts[heads[index + 1][0]] if index + 1 < len(heads) else len(text)
+        body = min(starts[number + 1], len(text))
+        sections.append(Section(who, number, starts[number], body, end, *_stripped(text, body, end)))
+    if not sections:
+        first = min(starts[1], len(text)) if found else 0
+        whole = _stripped(text, first, len(text))
+        sections.append(Section("You", 1 if found else 0, first, first, len(text), *whole))
+    return Document(found[1] if found else None, sections, list(_blocks(lines, fenced)))
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[str, int]:
+    """A part of a text without the blank around it, and where it begins."""
+    said = text[start:end]
+    stripped = said.strip()
+    return stripped, start + (len(said) - len(said.lstrip()) if stripped else 0)
+
+
+def _fenced(lines: Sequence[str]) -> set[int]:
+    """The lines in code fences, those that open and close them included."""
+    inside: set[int] = set()
+    hopeless = {"`": 1 << 30, "~": 1 << 30}
+    number = 0
+    while number < len(lines):
+        fence = _opens(lines[number])
+        if fence is None or len(fence) >= hopeless[fence[0]]:
+            number += 1
+            continue
+        end = next((n for n in range(number + 1, len(lines)) if _closes(lines[n], fence)), None)
+        if end is None:
+            hopeless[fence[0]] = len(fence)  # nothing below closes it, nor a longer one
+            number += 1
+        else:
+            inside.update(range(number, end + 1))
+            number = end + 1
+    return inside
+
+
+def _opens(line: str) -> str | None:
+    found = _FENCE.match(line) if "```" in line or "~~~" in line else None
+    return found[1] if found else None
+
+
+def _closes(line: str, fence: str) -> bool:
+    found = line.strip(" \t")
+    return len(found) >= len(fence) and not found.strip(fence[0]) and not line.startswith("    ")
+
+
+def unclosed(text: str) -> str | None:
+    """The fence that a text opens and does not close."""
+    fence: str | None = None
+    for line in text.split("\n"):
+        if fence is None:
+            fence = _opens(line)
+        elif _closes(line, fence):
+            fence = None
+    return fence
+
+
+def _blocks(lines: Sequence[str], fenced: set[int]) -> Iterator[tuple[int, int]]:
+    opened: int | None = None
+    for number, line in enumerate(lines):
+        if number in fenced:
+            continue
+        if line.startswith("<details>"):
+            opened = number
+        elif opened is not None and (line.startswith("</details>") or HEADING.match(line)):
+            if line.startswith("</details>"):
+                yield opened, number
+            opened = None
+
+
+# -- foreign text ---------------------------------------------------------------------------------
+
+_HOSTILE = re.compile(
+    r"(?<!#)##(?=[ \t]{1,9}(?:you|pygent)[ \t]{0,9}#*$)|<(?=!--[ \t]{0,9}pygent)", re.I | re.M
+)
+_PARTIAL = re.compile(
+    r"(?:(?<!#)##?(?:[ \t]{1,9}[a-z]{0,6}[ \t]{0,9})?|<(?:!(?:-(?:-[ \t]{0,9}[a-z]{0,6})?)?)?|\r)\Z", re.I
+)
+_HELD = 40
+"""Characters that are held back at the most while they may become something hostile."""
+
+
+def neutral(text: str) -> str:
+    """Foreign text that can be no heading and no line of ours; control characters are made visible."""
+    return Neutraliser().feed(text, final=True)
+
+
+class Neutraliser:
+    """Makes foreign text harmless as it streams: a backslash stands before what would be taken for ours.
+
+    What may yet become a heading is held back until it has or hasn't.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str, *, final: bool = False) -> str:
+        """The part of the text so far that can be shown now."""
+        text, self._held = self._held + text, ""
+        if not final and (partial := _PARTIAL.search(text, max(0, len(text) - _HELD))) is not None:
+            text, self._held = text[: partial.start()], partial[0]
+        text = normalised(text).translate(_CONTROL)
+        text = _SURROGATE.sub("\ufffd", text)
+        return _HOSTILE.sub(lambda found: "\\" + found[0], text)
+
+
+def one_line(text: str, limit: int) -> str:
+    """Foreign text as a line of at most so many characters."""
+    line = neutral(" ".join(text.split()))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+_UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+
+
+def visible(text: str) -> str:
+    """Foreign text that a person decides about: what can't be seen, or turns the order of what can, is spelt.
+
+    CVE-2021-42574 hides code from its reviewer in this way.
+    """
+    return _UNSEEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", neutral(text))
+
+
+def fence_for(text: str) -> str:
+    """A code fence that no line of the text can end."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
