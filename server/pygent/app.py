@@ -25,7 +25,7 @@ class App:
     """Everything that one process of Pygent has.
 
     `environ` is the process environment, read once by the front end; `flags` are settings of the command
-    line by their `pygent.toml` key.  Raises PygentError when the store can't be opened.
+    line by their `pygent.toml` key; they may be changed, and a folder that is reloaded sees it.  Raises PygentError when the store can't be opened.
     """
 
     def __init__(
@@ -37,7 +37,9 @@ class App:
         flags: Mapping[str, object] | None = None,
         config_file: Path | None = None,
     ) -> None:
-        self.launch = Launch(dict(environ), home, state or state_folder(), dict(flags or {}), config_file)
+        self.launch = Launch(
+            dict(environ), home, state or state_folder(), {} if flags is None else flags, config_file
+        )
         self.store = Store(self.launch.state)
         self.logs = Logs()
         self.logs.add(self.launch.state / "pygent.log")

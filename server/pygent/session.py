@@ -70,13 +70,15 @@ class Custom:
     """What a program puts in the place of a session's own.
 
     `model` answers instead of the endpoint's; `system` makes the system message of Pygent's text; `tools`
-    gives the tools that there are; `steps` is the limit of the next turns.
+    gives the tools that there are; `steps` is the limit of the next turns, `step_timeout` that of each of
+    their steps, in seconds.
     """
 
     model: Model | None = None
     system: Callable[[str], str] | None = None
     tools: Callable[[], Mapping[str, Tool]] | None = None
     steps: int | None = None
+    step_timeout: float | None = None
 
 
 class Session(Conversation):
@@ -342,7 +344,7 @@ class Session(Conversation):
             context=self._context(sandbox.kind, emit),
             emit=emit,
             max_steps=self.custom.steps or self.folder.settings.limits.steps,
-            step_timeout=self._limits.step_timeout,
+            step_timeout=self.custom.step_timeout or self._limits.step_timeout,
             hear=self._hear,
         )
         return await turn.run()
