@@ -4,13 +4,11 @@ Importing the package reads no file, no environment and starts nothing; the name
 loaded when they are first used.
 """
 
-from __future__ import annotations
+from pygent.lazily import lazily
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # checkers know the name; importing typing would cost what `--version` takes
 if TYPE_CHECKING:
-    from pygent.api import AsyncPygent, ChatSession, Pygent
+    from pygent.api import AsyncPygent, Chat, ChatSession, Pygent
     from pygent.classic import (
         AGENT_PRESETS,
         PROMPT_BUILDERS,
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
         tool,
     )
     from pygent.classic.models import ChatModel as Model
-    from pygent.cli.repl import run_interactive
+    from pygent.cli import run_interactive
     from pygent.errors import ModelError as APIError
     from pygent.errors import PygentError
 
@@ -44,18 +42,11 @@ _CLASSIC = (
     *("remove_tool", "reset_tools", "set_custom_model", "set_system_message_builder", "tool"),
 )
 _PLACES = {
-    **{name: ("pygent.classic", name) for name in _CLASSIC},
-    **{name: ("pygent.api", name) for name in ("AsyncPygent", "ChatSession", "Pygent")},
-    "Model": ("pygent.classic.models", "ChatModel"),
-    "PygentError": ("pygent.errors", "PygentError"),
-    "APIError": ("pygent.errors", "ModelError"),
-    "run_interactive": ("pygent.cli", "run_interactive"),
+    **dict.fromkeys(_CLASSIC, "pygent.classic"),
+    **dict.fromkeys(("AsyncPygent", "Chat", "ChatSession", "Pygent"), "pygent.api"),
+    "Model": "pygent.classic:ChatModel",
+    "PygentError": "pygent.errors",
+    "APIError": "pygent.errors:ModelError",
+    "run_interactive": "pygent.cli",
 }
-__all__ = [*_PLACES, "__version__"]  # noqa: PLE0604 - all of them are texts
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'pygent' has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    return getattr(importlib.import_module(module), attribute)
+__getattr__ = lazily("pygent", _PLACES)

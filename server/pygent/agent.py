@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pygent.errors import PygentError, SandboxUnavailable, ToolError
 from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted, UsageReported
+from pygent.lazily import lazily
 from pygent.model import Answer, AskedCall, Listener, Model, Prompt
 from pygent.records import NO_USAGE, Failure, Question, ToolCall, TurnStatus, Usage, new_id
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
@@ -224,3 +225,8 @@ async def _together(runs: list[Coroutine[Any, Any, Result]]) -> list[Result]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+if not TYPE_CHECKING:  # Pygent 1.0 had these here
+    _OLD = ("Agent", "build_system_msg", "set_system_message_builder")
+    __getattr__ = lazily(__name__, dict.fromkeys(_OLD, "pygent.classic"))

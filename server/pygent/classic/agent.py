@@ -13,7 +13,7 @@ from pygent.classic.messages import Message, ToolCall, ToolCallFunction, wire
 from pygent.classic.models import Adapter, ChatModel, OpenAIModel, custom_model
 from pygent.classic.persona import Persona
 from pygent.classic.prompts import Builder, base, build_system_msg, global_builder
-from pygent.classic.runtime import Runtime
+from pygent.classic.runtime import FolderRuntime, Runtime
 from pygent.errors import PygentError
 from pygent.events import Envelope, ToolFinished, TurnStarted
 from pygent.events import Message as Said
@@ -31,12 +31,13 @@ class Agent:
     What is left out comes from the settings.  `model` is an object with a `chat` method; `history` a list of
     chat messages to go on from; `disabled_tools` names of tools that the model is not offered;
     `confirm_bash` whether commands are asked for; `max_non_tool_replies` after how many answers without a
-    tool call `run_until_stop` ends (1 if left out).
+    tool call `run_until_stop` ends (1 if left out).  `session` is one that its own program shows and sets
+    up, such as the interactive session of a custom command.
     """
 
     def __init__(
         self,
-        runtime: Runtime | None = None,
+        runtime: FolderRuntime | None = None,
         model: ChatModel | None = None,
         model_name: str | None = None,
         persona: Persona | None = None,
@@ -48,30 +49,32 @@ class Agent:
         log_file: str | Path | None = None,
         confirm_bash: bool | None = None,
         max_non_tool_replies: int | None = None,
+        *,
+        session: Session | None = None,
     ) -> None:
-        self.runtime = runtime or Runtime()
-        named = {"history_file": history_file, "log_file": log_file, "confirm_bash": confirm_bash}
-        given = {key: value if key == "confirm_bash" else str(value) for key, value in named.items() if value}
-        if given:
-            self.runtime.configure(**given)
+        self.runtime: FolderRuntime = runtime or Runtime()
+        given = {"history_file": history_file, "log_file": log_file, "confirm_bash": confirm_bash}
+        if set_ones := {key: value for key, value in given.items() if value is not None}:
+            self.runtime.configure(**{key: _plain(value) for key, value in set_ones.items()})
         settings = self.runtime.folder.settings
         self.model: ChatModel = model or custom_model() or OpenAIModel()
         self.model_name = model_name or settings.model
         self.persona = persona or Persona(settings.persona_name, settings.persona)
         self.system_message_builder = system_message_builder
         self.disabled_tools = disabled_tools if disabled_tools is not None else []
-        self.confirm_bash = settings.confirm_bash if confirm_bash is None else confirm_bash
+        self.confirm_bash = settings.confirm_bash
         self.max_non_tool_replies = max_non_tool_replies
         self.tools: Callable[[], dict[str, Tool]] = of_program
         """Gives the tools that this agent has; those that the program registered if nothing is set."""
+        self.timed_out = False
         self._given_system = system_msg
         self.system_msg = self._system_text("")
-        self._session: Session | None = None
-        self._history: list[Any] = [{"role": "system", "content": self.system_msg}]
+        self._session = session
+        self._owned = session is None
         self._taking_over = False
         self._calls: dict[str, str] = {}
         """The ids of calls as the model gave them, by the core's own."""
-        self.timed_out = False
+        self._history: list[Any] = [{"role": "system", "content": self.system_msg}]
         self._known = 1
         """How much of the history the session has."""
         self._history += [message for message in history if wire(message)["role"] != "system"]
@@ -81,7 +84,9 @@ class Agent:
     @property
     def history(self) -> list[Any]:
         """The chat messages, the system message first; what is appended is said at the next step."""
-        self._open()
+        session = self._open()
+        if not self._owned:
+            self._read(session)
         return self._history
 
     def step(self, user_msg: str | None = None, role: str = "user") -> Message:
@@ -159,17 +164,24 @@ class Agent:
 
     def _open(self) -> Session:
         if self._session is None:
-            app, folder = self.runtime.app, self.runtime.folder
-            before = len(self._history)
-            self._session = self.runtime.call(
-                lambda: app.sessions.new(folder, persona=self.persona.record(), model=self.model_name)
-            )
-            resumed = [self._message(envelope) for envelope in self._session.events()]
-            self._history[1:1] = [message for message in resumed if message is not None]
-            self._known += len(self._history) - before
-            front = Front(self._session.id, self.persona.name, self._hear, lambda: self.confirm_bash)
-            self.runtime.call(lambda: app.attach(front))
+            said = self._history[1:]
+            self._session = self.runtime.call(self._begin)
+            self._read(self._session)
+            self._history += said
         return self._session
+
+    def _begin(self) -> Session:
+        assert isinstance(self.runtime, Runtime)
+        app, folder = self.runtime.app, self.runtime.folder
+        session = app.sessions.new(folder, persona=self.persona.record(), model=self.model_name)
+        app.attach(Front(session.id, self.persona.name, self._hear, lambda: self.confirm_bash))
+        return session
+
+    def _read(self, session: Session) -> None:
+        """Make the history that of the session."""
+        messages = map(self._message, self.runtime.call(session.events))
+        self._history[1:] = [message for message in messages if message is not None]
+        self._known = len(self._history)
 
     def _hear(self, envelope: Envelope) -> bool:
         """Take an event into the history; False for what the history had before the session."""
@@ -187,7 +199,8 @@ class Agent:
         """A turn; None if it took longer than `seconds`.  Raises PygentError if it failed."""
         session = self._open()
         self._take_over(session)
-        session.custom = self.custom(steps=steps, step_timeout=step_timeout)
+        if self._owned:
+            session.custom = self.custom(steps=steps, step_timeout=step_timeout)
         session.tools.off = set(self.disabled_tools)
         try:
             result = self.runtime.do(asyncio.wait_for(session.chat(text), seconds))
@@ -195,6 +208,8 @@ class Agent:
             self.timed_out = True
             return None
         finally:
+            if not self._owned:
+                self._read(session)
             self._history[0] = {"role": "system", "content": self.system_msg}
         if result.status == "failed" and result.error is not None:
             raise PygentError("modelError", result.error.message, result.error.fix)
@@ -237,3 +252,7 @@ class Agent:
                 return {"role": "tool", "content": output, "tool_call_id": self._calls.get(item, item)}
             case _:
                 return None
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

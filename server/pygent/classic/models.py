@@ -42,17 +42,21 @@ def custom_model() -> ChatModel | None:
 
 
 class Adapter:
-    """A chat model as the core's `Model`; `messages` gives the conversation as the script knows it."""
+    """A chat model as the core's `Model`.
 
-    def __init__(self, model: ChatModel, messages: Callable[[], list[Any]]) -> None:
+    `messages` gives the conversation as a script knows it; without it the model gets what a server would.
+    """
+
+    def __init__(self, model: ChatModel, messages: Callable[[], list[Any]] | None = None) -> None:
         self._model = model
         self._messages = messages
 
     async def answer(self, prompt: Prompt, listener: Listener) -> Answer:
         """Ask on a thread of its own.  Raises ModelError with whatever went wrong there."""
         tools = [] if prompt.tools is None else msgspec.json.decode(prompt.tools)
+        given = self._messages or (lambda: [msgspec.json.decode(message) for message in prompt.messages])
         try:
-            said = await asyncio.to_thread(self._model.chat, self._messages(), prompt.model, tools)
+            said = await asyncio.to_thread(self._model.chat, given(), prompt.model, tools)
             message = parse_message(said)
         except ModelError:
             raise
@@ -61,6 +65,14 @@ class Adapter:
         if message.content:
             listener.text(message.content)
         return Answer(message.content or "", _asked(message.tool_calls or ()), None)
+
+    async def window(self, model: str) -> int | None:
+        """A model of one's own does not tell."""
+        return None
+
+    def adaptations(self, model: str) -> list[str]:
+        """Nothing is adapted to it."""
+        return []
 
     async def models(self) -> list[str]:
         """A model of one's own has no list."""
