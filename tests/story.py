@@ -73,10 +73,15 @@ class Story:
 
 @contextlib.asynccontextmanager
 async def story(
-    workspace: Path, *replies: Reply, person: Person | None = None, state: Path | None = None, **flags: object
+    workspace: Path,
+    *replies: Reply,
+    person: Person | None = None,
+    state: Path | None = None,
+    script: dict[str, Any] | None = None,
+    **flags: object,
 ) -> AsyncIterator[Story]:
-    """Open a story; `flags` are settings by key."""
-    async with ReplayServer(Script(replies=list(replies))) as server:
+    """Open a story; `flags` are settings by key, `script` what else the script says."""
+    async with ReplayServer(Script(replies=list(replies), **(script or {}))) as server:
         environ = {**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.base_url}
         settings = {"use_docker": "0", "confirm_bash": False, **flags}
         app = App(environ=environ, home=Path(os.environ["HOME"]), flags=settings, state=state)

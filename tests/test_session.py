@@ -200,7 +200,7 @@ async def test_going_round_in_circles_is_told_and_then_ended(workspace: Path) ->
         result = await tale.app.sessions.new(tale.folder).chat("go")
         assert result.status == "limit"
         assert len(tale.server.requests) == 5
-        assert "3 times in a row" in json.dumps(tale.server.requests[3]["messages"])
+        assert "3 times, always" in json.dumps(tale.server.requests[3]["messages"])
 
 
 async def test_wrong_calls_are_told_and_harm_nothing(workspace: Path) -> None:

@@ -50,11 +50,15 @@ export interface Checkpoint {
   after: string;
 }
 
-/** Older messages were replaced by a summary. */
+/** Older messages were made shorter for the model; what is stored and shown stays as it was. It concerns what happened up to the event `through`. `form` says how: `outputs` cut long outputs and arguments to `keep` characters, `turns` left only what the person and, in the end, the agent said, `summary` put `summary` in the place of everything. Tokens are estimates of the whole prompt. */
 export interface Compacted {
   type: "compacted";
   tokensBefore: number;
   tokensAfter: number;
+  form?: "outputs" | "summary" | "turns";
+  through?: number;
+  keep?: number;
+  summary?: string;
 }
 
 /** The answer to an `Approval`; `feedback` is told to the model. */
@@ -143,7 +147,7 @@ export interface ReasoningDelta {
   text: string;
 }
 
-/** A conversation as a list shows it; `folder_uri` is the workspace folder it works in. */
+/** A conversation as a list shows it; `folder_uri` is the workspace folder it works in. `usage` is that of all its turns that have ended. */
 export interface SessionInfo {
   id: string;
   title: string;
@@ -156,6 +160,7 @@ export interface SessionInfo {
   model?: string;
   taskId?: string;
   parentSessionId?: string;
+  usage?: Usage;
 }
 
 /** A piece of delegated work (PROTOCOL section 3, Delegation); `steps` counts model answers. `base` is the snapshot of what it was given, with which `diff` and `apply` compare, and `result` that of what it has made since; both are git trees, named by their content. `timeout` and `step_timeout` are its limits in seconds. `queue_place` is 1 for the queued task that comes next. */
@@ -267,23 +272,27 @@ export interface TurnUndone {
   redone?: boolean;
 }
 
-/** Tokens of a turn so far; `cost` in the currency of the configured prices. */
+/** Tokens of a turn so far, or of a session; `cost` in the currency of the configured prices. `context_tokens` is the length of the last prompt, `context_window` what the model takes. `estimated`: the server did not count, so that the numbers are guesses from the length of the texts. */
 export interface Usage {
   promptTokens: number;
   completionTokens: number;
   cachedTokens?: number;
+  contextTokens?: number;
   contextWindow?: number;
   cost?: number;
+  estimated?: boolean;
 }
 
-/** Tokens of the turn so far. */
+/** Tokens of the turn so far, as in `Usage`. */
 export interface UsageReported {
   type: "usage";
   promptTokens: number;
   completionTokens: number;
   cachedTokens?: number;
+  contextTokens?: number;
   contextWindow?: number;
   cost?: number;
+  estimated?: boolean;
 }
 
 export type Event = TurnStarted | TextDelta | ReasoningDelta | Message | ToolStarted | ToolOutput | ToolFinished | ChangeMade | ApprovalRequested | ApprovalResolved | QuestionAsked | QuestionAnswered | UsageReported | Compacted | Checkpoint | TurnUndone | Forked | TaskChanged | Notice | TurnFinished;
@@ -347,6 +356,12 @@ export interface Commands {
       beforeTurnId?: string;
     };
     result: { session: SessionInfo };
+  };
+  "pygent.session.compact": {
+    arguments: {
+      sessionId: string;
+    };
+    result: { session: SessionInfo; tokensBefore: number; tokensAfter: number };
   };
   "pygent.session.rename": {
     arguments: {

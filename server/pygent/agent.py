@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from pygent.errors import PygentError, SandboxUnavailable, ToolError
-from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted, UsageReported
-from pygent.lazily import lazily
+from pygent.budget import Budget, Clock
+from pygent.compaction import Compaction
+from pygent.errors import ContextOverflow, PygentError, SandboxUnavailable, ToolError
+from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
 from pygent.model import Answer, AskedCall, Listener, Model, Prompt
-from pygent.records import NO_USAGE, Failure, Question, ToolCall, TurnStatus, Usage, new_id
+from pygent.records import Approval, Decision, Failure, Question, ToolCall, TurnStatus, new_id
+from pygent.repeats import PAUSED, TOLD, Repeats
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
 from pygent.transcript import Transcript
 
-REPEATS_TOLD, REPEATS_ENDED = 3, 5
-"""After how many identical calls in a row, with identical results, the model is told and the turn ended."""
+OVERFLOWS = 2
+"""How often in a row a prompt that was too long is made shorter and sent again."""
+OUT_OF_TIME = "Ended: the turn's seconds are over.  It may have taken effect in part."
 
 
 class StepTimedOut(PygentError):
@@ -49,53 +52,87 @@ class Turn:
     """One turn of the agent.
 
     `transcript` must take in every event that `emit` is given; `context` is the template of each call's
-    own; `max_steps` counts model answers; `step_timeout` limits each of them, in seconds.  `hear` takes what
-    was said since the last step into the conversation, and tells whether there was anything.
+    own; `step_timeout` limits each model answer, in seconds.  `hear` takes what was said since the last step
+    into the conversation, and tells whether there was anything.
     """
 
     model: Model
     model_name: str
     system: bytes
-    tools: dict[str, Tool]
+    tools: Mapping[str, Tool]
     tools_json: bytes | None
     transcript: Transcript
     context: ToolContext
     emit: Emit
-    max_steps: int
+    budget: Budget
+    compaction: Compaction
     step_timeout: float | None = None
     hear: Callable[[], bool] = lambda: False
-    usage: Usage = NO_USAGE
-    _last_call: tuple[str, str, str] = ("", "", "")
-    _repeats: int = field(default=0)
+    _reply: str = ""
+    _repeats: Repeats = field(default_factory=Repeats)
+    _most_repeats: int = 0
+    _out_of_time: bool = False
 
     async def run(self) -> Ending:
         """Work until the turn ends.  Raises ModelError, StepTimedOut, SandboxUnavailable, CancelledError."""
-        reply = ""
-        for _ in range(self.max_steps):
+        task = asyncio.current_task()
+
+        def over() -> None:
+            self._out_of_time = True
+            if task is not None:
+                task.cancel()
+
+        clock = Clock(self.budget.limits.seconds, over)
+        self.context = _timed(self.context, clock)
+        clock.start()
+        try:
+            return await self._work()
+        except asyncio.CancelledError:
+            if not self._out_of_time:
+                raise
+            return Ending("limit", self._reply, error=self.budget.out_of_time())
+        finally:
+            clock.stop()
+
+    async def _work(self) -> Ending:
+        while (reached := self._reached()) is None:
             self.hear()
             answer, calls = await self._answer()
-            reply = answer.text or reply
+            self._reply = answer.text or self._reply
             if not calls and self.hear():
                 continue  # somebody said something while the model answered
             if not calls:
-                return Ending("completed", reply)
+                return Ending("completed", self._reply)
             try:
                 results = await self._run_calls(calls, answer.calls)
             except TurnCancelled:
-                return Ending("cancelled", reply)
+                return Ending("cancelled", self._reply)
             ending = next((result for result in results if result.ends is not None), None)
             if ending is not None and ending.ends is not None:
-                return Ending(ending.ends, reply, question=ending.question)
-            if self._repeats >= REPEATS_ENDED:
-                return self._limit(reply, f"The model made the same call {self._repeats} times in a row.")
-        return self._limit(reply, f"The turn reached its limit of {self.max_steps} steps.")
+                return Ending(ending.ends, self._reply, question=ending.question)
+        return Ending("limit", self._reply, error=reached)
 
-    def _limit(self, reply: str, message: str) -> Ending:
-        fix = "Send a message to go on; limits.steps sets the number of steps."
-        return Ending("limit", reply, error=Failure(code="limit", message=message, fix=fix))
+    def _reached(self) -> Failure | None:
+        """The limit that ends the turn here."""
+        if self._out_of_time:
+            return self.budget.out_of_time()
+        if self._most_repeats >= PAUSED:
+            message = f"The turn is paused: the model made the same call {self._most_repeats} times."
+            return self.budget.paused(message)
+        return self.budget.exceeded()
 
     async def _answer(self) -> tuple[Answer, list[ToolCall]]:
-        """The model's next answer, stored with its calls before any of them runs."""
+        """The model's next answer; the prompt is made shorter where it is, or turns out to be, too long."""
+        await self.compaction.before_step()
+        for _ in range(OVERFLOWS):
+            try:
+                return await self._asked()
+            except ContextOverflow as error:
+                await self.compaction.after_overflow(error)
+        return await self._asked()
+
+    async def _asked(self) -> tuple[Answer, list[ToolCall]]:
+        """An answer, stored with its calls before any of them runs."""
         item = new_id("itm")
         said: list[str] = []
 
@@ -109,6 +146,7 @@ class Turn:
             notice=self.emit,
         )
         prompt = Prompt([self.system, *self.transcript.messages], self.tools_json, self.model_name)
+        size = self.compaction.size
         try:
             answer = await asyncio.wait_for(self.model.answer(prompt, listener), self.step_timeout)
         except BaseException as error:
@@ -124,20 +162,16 @@ class Turn:
         self.emit(
             Message(item_id=item, role="assistant", text=answer.text, tool_calls=calls, extra=answer.extra)
         )
-        self._count(answer.usage)
+        self._count(answer, size)
         return answer, calls
 
-    def _count(self, usage: Usage | None) -> None:
-        if usage is None:
-            return
-        cached = (self.usage.cached_tokens or 0) + (usage.cached_tokens or 0)
-        self.usage = Usage(
-            prompt_tokens=self.usage.prompt_tokens + usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens + usage.completion_tokens,
-            cached_tokens=cached or None,
-            context_window=usage.context_window,
-        )
-        self.emit(UsageReported(**msgspec.structs.asdict(self.usage)))
+    def _count(self, answer: Answer, size: int) -> None:
+        """Count an answer to a prompt of so many bytes."""
+        self.budget.steps += 1
+        if answer.usage is not None:
+            self.compaction.meter.calibrate(size, answer.usage.prompt_tokens)
+        spoken = answer.text + "".join(call.arguments for call in answer.calls)
+        self.budget.spend(answer.usage, size, spoken, window=self.compaction.window, step=True)
 
     async def _run_calls(self, calls: list[ToolCall], asked: Sequence[AskedCall]) -> list[Result]:
         """Run the calls in order; neighbours that change nothing run at the same time."""
@@ -164,7 +198,8 @@ class Turn:
             self._finish(call, Result(error.message, status="failed"), began)
             raise
         except (TurnCancelled, asyncio.CancelledError):
-            self._finish(call, Result("Cancelled by the person.", status="cancelled"), began)
+            why = OUT_OF_TIME if self._out_of_time else "Cancelled by the person."
+            self._finish(call, Result(why, status="cancelled"), began)
             raise
         self._finish(call, result, began)
         return result
@@ -203,16 +238,28 @@ class Turn:
 
     def _noticed(self, call: ToolCall, result: Result) -> Result:
         """Tell the model when it goes round in circles: the same call, the same result."""
-        this = (call.name, call.arguments, result.output)
-        self._repeats = self._repeats + 1 if this == self._last_call else 1
-        self._last_call = this
-        if self._repeats < REPEATS_TOLD or call.name == "task_status":
-            self._repeats = 1 if call.name == "task_status" else self._repeats
+        tool = self.tools.get(call.name)
+        edits = tool is not None and tool.changes and call.name != "bash" and result.status == "completed"
+        times = self._repeats.count(call.name, call.arguments, result.output, edits=edits)
+        self._most_repeats = max(self._most_repeats, times)
+        if times < TOLD:
             return result
-        note = (
-            f"[This is the same call with the same result {self._repeats} times in a row: try another way.]"
-        )
+        note = f"[You have made this call {times} times, always with the same result: try another way.]"
         return replace(result, output=f"{result.output}\n{note}")
+
+
+def _timed(context: ToolContext, clock: Clock) -> ToolContext:
+    """The context with a clock that stands still while a person is waited for."""
+
+    async def approve(approval: Approval) -> Decision:
+        with clock.waiting():
+            return await context.approve(approval)
+
+    async def ask(question: Question) -> str | None:
+        with clock.waiting():
+            return await context.ask(question)
+
+    return replace(context, approve=approve, ask=ask)
 
 
 async def _together(runs: list[Coroutine[Any, Any, Result]]) -> list[Result]:
@@ -225,8 +272,3 @@ async def _together(runs: list[Coroutine[Any, Any, Result]]) -> list[Result]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-if not TYPE_CHECKING:  # Pygent 1.0 had these here
-    _OLD = ("Agent", "build_system_msg", "set_system_message_builder")
-    __getattr__ = lazily(__name__, dict.fromkeys(_OLD, "pygent.classic"))

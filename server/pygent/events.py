@@ -135,20 +135,36 @@ class QuestionAnswered(Event, frozen=True, kw_only=True):
 
 
 class UsageReported(Event, tag="usage", frozen=True, kw_only=True):
-    """Tokens of the turn so far."""
+    """Tokens of the turn so far, as in `Usage`."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None = None
+    context_tokens: int | None = None
     context_window: int | None = None
     cost: float | None = None
+    estimated: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        """The same as a record."""
+        return msgspec.convert(self, Usage, from_attributes=True)
 
 
 class Compacted(Event, frozen=True, kw_only=True):
-    """Older messages were replaced by a summary."""
+    """Older messages were made shorter for the model; what is stored and shown stays as it was.
+
+    It concerns what happened up to the event `through`.  `form` says how: `outputs` cut long outputs and
+    arguments to `keep` characters, `turns` left only what the person and, in the end, the agent said,
+    `summary` put `summary` in the place of everything.  Tokens are estimates of the whole prompt.
+    """
 
     tokens_before: int
     tokens_after: int
+    form: Literal["outputs", "turns", "summary"] = "summary"
+    through: int = 0
+    keep: int = 0
+    summary: str = ""
 
 
 class Checkpoint(Event, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Launch:
     environ: Mapping[str, str]
     home: Path
     state: Path
-    flags: MutableMapping[str, object]
+    flags: Mapping[str, object]
     config_file: Path | None = None
 
 

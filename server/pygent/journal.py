@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pygent.budget import total
 from pygent.deltas import Deltas
-from pygent.events import EPHEMERAL, AnyEvent, Client, Envelope, TurnFinished, TurnStarted
+from pygent.events import (
+    EPHEMERAL,
+    AnyEvent,
+    Client,
+    Envelope,
+    Message,
+    TurnFinished,
+    TurnStarted,
+    UsageReported,
+)
 from pygent.logs import log_event
 from pygent.records import NO_USAGE, Failure, now_ms
 from pygent.redaction import Redactor
@@ -43,6 +53,12 @@ class Journal:
         self._seq = 0
         self.unfinished: str | None = None
         """The turn that began last, until it is finished: between turns, one whose process died."""
+        self.steps = 0
+        """The model answers of that turn."""
+        self.usage = NO_USAGE
+        """What that turn has used."""
+        self.spent = NO_USAGE
+        """What the turns before it have used, and summaries between turns."""
 
     def emit(self, event: AnyEvent, *, takes: int | None = None) -> None:
         """Commit an event and only then show it; pieces of text are gathered for a moment instead.
@@ -82,16 +98,28 @@ class Journal:
         if self.unfinished is not None:
             self.turn_id = self.unfinished
             failure = Failure(code="interrupted", message="The program ended during this turn.")
-            self.emit(TurnFinished(status="failed", reply="", usage=NO_USAGE, error=failure))
+            self.emit(TurnFinished(status="failed", reply="", usage=self.usage, error=failure))
             self.turn_id = None
 
     def _fold(self, envelope: Envelope) -> None:
         self._seq = envelope.seq
-        self.transcript.apply(envelope.event)
-        if isinstance(envelope.event, TurnStarted):
-            self.unfinished = envelope.turn_id
-        elif isinstance(envelope.event, TurnFinished):
-            self.unfinished = None
+        self.transcript.apply(envelope.event, envelope.seq)
+        match envelope.event:
+            case TurnStarted():
+                self.unfinished = envelope.turn_id
+                self.usage, self.steps = NO_USAGE, 0
+            case Message(role="assistant"):
+                self.steps += 1
+            case UsageReported(usage=usage) if envelope.turn_id is None:
+                self.spent = total(self.spent, usage)
+            case UsageReported(usage=usage):
+                self.usage = usage
+            case TurnFinished():
+                self.unfinished = None
+                self.spent = total(self.spent, self.usage)
+                self.usage, self.steps = NO_USAGE, 0
+            case _:
+                pass
 
     def _show(self, event: AnyEvent) -> None:
         self._tell(

@@ -38,13 +38,19 @@ class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_o
 
 
 class Usage(Wire, frozen=True, kw_only=True):
-    """Tokens of a turn so far; `cost` in the currency of the configured prices."""
+    """Tokens of a turn so far, or of a session; `cost` in the currency of the configured prices.
+
+    `context_tokens` is the length of the last prompt, `context_window` what the model takes.  `estimated`:
+    the server did not count, so that the numbers are guesses from the length of the texts.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None = None
+    context_tokens: int | None = None
     context_window: int | None = None
     cost: float | None = None
+    estimated: bool = False
 
 
 NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
@@ -163,7 +169,10 @@ class Mail(Wire, frozen=True, kw_only=True):
 
 
 class SessionInfo(Wire, frozen=True, kw_only=True):
-    """A conversation as a list shows it; `folder_uri` is the workspace folder it works in."""
+    """A conversation as a list shows it; `folder_uri` is the workspace folder it works in.
+
+    `usage` is that of all its turns that have ended.
+    """
 
     id: str
     title: str
@@ -176,6 +185,7 @@ class SessionInfo(Wire, frozen=True, kw_only=True):
     model: str | None = None
     task_id: str | None = None
     parent_session_id: str | None = None
+    usage: Usage | None = None
 
 
 class TurnResult(Wire, frozen=True, kw_only=True):

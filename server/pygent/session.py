@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pygent import history
-from pygent.agent import Ending, StepTimedOut, Turn
-from pygent.approvals import Approvals
-from pygent.checkpoints import Checkpoints, Undone
-from pygent.consent import Consent
-from pygent.conversation import Conversation
+from pygent.agent import Ending, StepTimedOut
+from pygent.checkpoints import Undone
+from pygent.compaction import Compaction
+from pygent.equipment import Equipped
 from pygent.errors import PygentError
 from pygent.events import (
     AnyEvent,
     ChangeMade,
-    Client,
-    Envelope,
     Notice,
     ToolFinished,
     TurnFinished,
@@ -31,32 +25,11 @@ from pygent.events import (
     TurnUndone,
     UsageReported,
 )
-from pygent.folder import Folder
-from pygent.images import Images
-from pygent.journal import Journal
 from pygent.mailbox import Mailbox
-from pygent.model import Model
-from pygent.prompts import system_text
-from pygent.records import (
-    NO_USAGE,
-    Change,
-    Failure,
-    Isolation,
-    Mail,
-    SessionInfo,
-    TurnResult,
-    new_id,
-)
-from pygent.redaction import Redactor
-from pygent.sandbox import Sandbox
-from pygent.shadow import Shadow
-from pygent.store import Store
-from pygent.tasks import Delegation, Limits, failure_of
-from pygent.tools import Tool, ToolContext, serialise
-from pygent.tools.background import Background
+from pygent.records import Change, Failure, Mail, SessionInfo, TurnResult, new_id
+from pygent.tasks import failure_of
 from pygent.tools.images import image_type
-from pygent.tools.toolbox import Toolbox
-from pygent.transcript import INTERRUPTED, Transcript
+from pygent.transcript import INTERRUPTED
 
 log = logging.getLogger("pygent.session")
 TITLE = 60
@@ -65,75 +38,16 @@ POLL = 0.5
 """Seconds between looks at a turn of another process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
-    """What a program puts in the place of a session's own.
+class Session(Equipped):
+    """One conversation, and the turns that run in it; made of what `Equipped` takes."""
 
-    `model` answers instead of the endpoint's; `system` makes the system message of Pygent's text; `tools`
-    gives the tools that there are; `steps` is the limit of the next turns, `step_timeout` that of each of
-    their steps, in seconds.
-    """
-
-    model: Model | None = None
-    system: Callable[[str], str] | None = None
-    tools: Callable[[], Mapping[str, Tool]] | None = None
-    steps: int | None = None
-    step_timeout: float | None = None
-
-
-class Session(Conversation):
-    """One conversation, and the turns that run in it.
-
-    `clients` is the live list of those who are shown its events and asked; `watch` hears its events too
-    and is never asked.  `limits` are those of a delegated task.
-    """
-
-    def __init__(
-        self,
-        info: SessionInfo,
-        *,
-        store: Store,
-        folder: Folder,
-        clients: Sequence[Client],
-        approvals: Approvals,
-        delegation: Delegation | None = None,
-        limits: Limits | None = None,
-        watch: Callable[[Envelope], None] = lambda _: None,
-        given: str | None = None,
-        custom: Custom = Custom(),
-    ) -> None:
-        super().__init__(info, store, folder)
-        self.custom = custom
-        self._delegation = delegation
-        self._limits = limits or Limits(at_once=1)
-        self.tools = Toolbox(delegates=delegation is not None, source=self._tools)
+    def __init__(self, info: SessionInfo, **parts: Any) -> None:
+        super().__init__(info, **parts)
         self._job: asyncio.Task[TurnResult] | None = None
         self._closed = False
-        self._background = Background()
+        self._mailbox = Mailbox(info.id, self._store, self._journal)
         self._landed: dict[int, str] = {}
         """The turns in which mail entered the conversation, by its number."""
-        self._images = Images(folder.launch.state / "images")
-        self._journal = Journal(
-            info.id,
-            info.task_id,
-            store=store,
-            transcript=Transcript(self._images.url),
-            clients=clients,
-            watch=watch,
-            redactor=self._redactor,
-        )
-        self._mailbox = Mailbox(info.id, store, self._journal)
-        self._consent = Consent(
-            self._journal,
-            approvals,
-            clients,
-            task=info.title if info.task_id is not None else None,
-            redactor=self._redactor,
-            timeout=lambda: folder.settings.approvals.timeout,
-            show=lambda status: self._save(status=status),
-        )
-        shadow = Shadow(folder.launch.state / "shadow.git")
-        self._checkpoints = Checkpoints(shadow, folder.workspace, self._journal.emit, given)
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -266,7 +180,11 @@ class Session(Conversation):
     def _go_on(self, job: asyncio.Task[TurnResult]) -> None:
         """Begin the next turn with what was said meanwhile; what was said to a cancelled turn waits."""
         ended = job.cancelled() or job.exception() is not None or job.result().status == "cancelled"
-        if ended or self._closed or self.info.task_id is not None:
+        if not ended:
+            self._go_on_with_mail()
+
+    def _go_on_with_mail(self) -> None:
+        if self._closed or self.info.task_id is not None:
             return
         if (mail := self._mailbox.next()) is not None:
             with contextlib.suppress(PygentError):  # another process was quicker, and will find it
@@ -282,13 +200,13 @@ class Session(Conversation):
     async def _run(self, turn_id: str) -> TurnResult:
         """The turn from its start to its one end, whatever happens."""
         changes: dict[str, Change] = {}
-        usage = [NO_USAGE]
+        usage = [self._journal.usage]
 
         def emit(event: AnyEvent) -> None:
             if isinstance(event, ChangeMade):
                 changes[event.uri] = Change(uri=event.uri, kind=event.kind)
             elif isinstance(event, UsageReported):
-                usage[0] = msgspec.convert(event, type(NO_USAGE), from_attributes=True)
+                usage[0] = event.usage
             self._journal.emit(event)
 
         ending = Ending("failed", "", error=Failure(code="internal", message="The turn ended early."))
@@ -328,43 +246,25 @@ class Session(Conversation):
         for problem in self.folder.problems:
             emit(Notice(level="warning", text=problem, code="configInvalid"))
         self.folder.problems = []
-        model, sandbox = await asyncio.gather(
-            self._model(),
-            self.folder.sandbox(lambda text: emit(Notice(level="info", text=text, code="sandbox"))),
-        )
-        self.folder.workspace.mount = sandbox.workdir
-        tools = self.tools.enabled()
-        turn = Turn(
-            model=model,
-            model_name=self.info.model or self.folder.settings.model,
-            system=self._system(sandbox),
-            tools=tools,
-            tools_json=serialise(list(tools.values())) if tools else None,
-            transcript=self._journal.transcript,
-            context=self._context(sandbox.kind, emit),
-            emit=emit,
-            max_steps=self.custom.steps or self.folder.settings.limits.steps,
-            step_timeout=self.custom.step_timeout or self._limits.step_timeout,
-            hear=self._hear,
-        )
-        return await turn.run()
+        return await (await self._turn(emit)).run()
 
-    async def _model(self) -> Model:
-        return self.custom.model or await self.folder.model()
+    async def compact(self) -> Compaction:
+        """Put a summary in the place of the conversation for the model; its `before` and `tokens` tell.
 
-    def _tools(self) -> Mapping[str, Tool]:
-        return self.folder.tools() if self.custom.tools is None else self.custom.tools()
-
-    def _system(self, sandbox: Sandbox) -> bytes:
-        text = system_text(
-            self.persona,
-            isolation=sandbox.kind,
-            workdir=sandbox.workdir,
-            network=self.folder.settings.sandbox.network,
-            delegates=self._delegation is not None,
-        )
-        content = text if self.custom.system is None else self.custom.system(text)
-        return msgspec.json.encode({"role": "system", "content": content})
+        Raises PygentError `busy` while a turn runs, and ModelError.
+        """
+        self._claim()
+        try:
+            self._journal.catch_up()
+            self._journal.end_unfinished()
+            await self.folder.load_tools()
+            compaction = await self._between_turns()
+            await compaction.on_request()
+            self._save(usage=self._journal.spent)
+        finally:
+            self._store.release_session(self.id)
+            self._go_on_with_mail()
+        return compaction
 
     async def _end_checkpoint(self) -> None:
         """Take the last snapshot of the turn, inside it: who cancels meanwhile waits, and twice ends it."""
@@ -380,31 +280,10 @@ class Session(Conversation):
         self._journal.emit(
             TurnFinished(status=ending.status, reply=ending.reply, usage=usage, error=ending.error)
         )
-        self._save(status="idle")
+        self._save(status="idle", usage=self._journal.spent)
         self._store.release_session(self.id)
         self._journal.turn_id = None
         self._write_history()
-
-    def _context(self, isolation: Isolation, emit: Callable[[AnyEvent], None]) -> ToolContext:
-        return ToolContext(
-            session_id=self.id,
-            task_id=self.info.task_id,
-            item_id="",
-            settings=self.folder.settings,
-            workspace=self.folder.workspace,
-            isolation=isolation,
-            sandbox=self.folder.sandbox,
-            emit=emit,
-            approve=self._consent.approve,
-            ask=self._consent.ask,
-            store_image=self._images.add,
-            step_timeout=self._limits.step_timeout,
-            delegation=self._delegation,
-            personas=self.folder.personas,
-            background=self._background,
-            outputs=self.outputs,
-            checkpoint=self._checkpoints.begin,
-        )
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:
         """Take back what a turn changed, or make it again; without an id the last that can be.
@@ -427,12 +306,7 @@ class Session(Conversation):
             self._journal.catch_up()
             self._journal.end_unfinished()
             if self.info.status != "idle":
-                self._save(status="idle")
-
-    @property
-    def outputs(self) -> Path:
-        """Where whole outputs of this session's commands are kept."""
-        return self.folder.launch.state / "outputs" / self.id
+                self._save(status="idle", usage=self._journal.spent)
 
     @property
     def turn_id(self) -> str | None:
@@ -442,27 +316,6 @@ class Session(Conversation):
     def announce(self, event: AnyEvent) -> None:
         """Commit and show an event that belongs to no turn, such as a task's change."""
         self._journal.announce(event)
-
-    def _redactor(self) -> Redactor:
-        return Redactor(self.folder.settings.api_key)
-
-    def take_over_history(self, events: Sequence[AnyEvent]) -> None:
-        """Begin with the conversation of a history file."""
-        for event in events:
-            if isinstance(event, TurnStarted):
-                self._journal.turn_id = new_id("trn")
-            self._journal.emit(event)
-        self._journal.turn_id = None
-
-    def _write_history(self) -> None:
-        path = self.folder.settings.history_file
-        if path is None or self.info.task_id is not None:
-            return
-        try:
-            history.write(path, self._journal.transcript.messages)
-        except OSError as error:
-            text = f"The history file {path} can't be written: {error.strerror}."
-            self._journal.emit(Notice(level="error", text=text, code="conflict"))
 
 
 def _read(images: Sequence[Path]) -> list[tuple[Path, bytes]]:

@@ -12,6 +12,7 @@ import msgspec
 
 from pygent import history
 from pygent.approvals import Approvals
+from pygent.equipment import Custom
 from pygent.errors import PygentError
 from pygent.events import (
     ChangeMade,
@@ -27,7 +28,7 @@ from pygent.folder import Folder, Launch
 from pygent.logs import Logs
 from pygent.paths import path_of
 from pygent.records import Persona, SessionInfo, new_id, now_ms
-from pygent.session import Custom, Session
+from pygent.session import Session
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, pick_persona
 
@@ -90,7 +91,7 @@ class Sessions:
         self,
         folder: Folder,
         *,
-        persona: str | Persona | None = None,
+        persona: str | None = None,
         model: str | None = None,
         title: str | None = None,
     ) -> Session:

@@ -10,13 +10,14 @@ every call, no two user messages in a row, no user message right after a tool re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from pygent.events import (
     AnyEvent,
+    Compacted,
     Envelope,
     Forked,
     Message,
@@ -26,6 +27,18 @@ from pygent.events import (
     TurnUndone,
 )
 from pygent.records import ToolCall
+from pygent.shortening import (
+    LISTENING,
+    Entry,
+    boundary,
+    entry,
+    files_of,
+    joined,
+    message_of,
+    summarised,
+    trimmed,
+    without_steps,
+)
 
 INTERRUPTED = "Interrupted: the program ended before this call finished. It may have taken effect in part."
 CANCELLED = "The person cancelled the turn before this call was run."
@@ -46,32 +59,46 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Transcript:
-    """Folds events into chat messages; `messages` holds one JSON object each, without the system message."""
+    """Folds events into chat messages; `messages` holds one JSON object each, without the system message.
+
+    `size` is their weight in bytes.  `said` is everything that the person said, with the
+    numbers of the events, `turn_began` the number of the last turn's first event, `seq` that of the last
+    event, `files` what calls that a
+    summary has replaced did with files (path: `read` or `changed`).
+    """
 
     def __init__(self, image_url: ImageUrl) -> None:
         self.messages: list[bytes] = []
+        self.size = 0
+        self.said: list[tuple[int, str]] = []
+        self.files: dict[str, str] = {}
+        self.compacted = False
+        self.turn_began = 0
+        self.seq = 0
+        self._entries: list[Entry] = []
         self._image_url = image_url
         self._last: dict[str, Any] = {}
         self._open: dict[str, ToolCall] = {}
         self._images: list[str] = []
         self._answer_expected = False
 
-    def apply(self, event: AnyEvent) -> None:
-        """Take in the next event of the session."""
+    def apply(self, event: AnyEvent, seq: int | None = None) -> None:
+        """Take in the next event of the session; `seq` is its number, by default the next."""
+        self.seq = self.seq + 1 if seq is None else seq
         match event:
             case TurnStarted():
-                self.close_calls(INTERRUPTED)
-                self._add_user(event.text, event.images)
+                self.turn_began = self.seq
+                self._hear(event.text, event.images)
             case Message(role="user"):
-                self._add_user(event.text, [])
+                self._hear(event.text, [])
             case Message():
                 self._add_assistant(event)
             case ToolFinished():
                 self._add_result(event)
-            case TurnUndone():
-                self._add_user(REDONE if event.redone else UNDONE, [])
-            case Forked(changed=True):
-                self._add_user(FORKED, [])
+            case TurnUndone() | Forked():
+                self._note(event)
+            case Compacted():
+                self._compact(event)
             case TurnFinished():
                 self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
                 self._answer_expected = event.status == "needsInput"
@@ -82,6 +109,11 @@ class Transcript:
     def open_calls(self) -> list[str]:
         """The item ids of calls that have no result."""
         return list(self._open)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The messages with what is known of each."""
+        return self._entries
 
     @property
     def answer(self) -> str | None:
@@ -95,10 +127,38 @@ class Transcript:
         for call in self._open.values():
             self._push({"role": "tool", "tool_call_id": call.call_id, "content": output})
         self._open.clear()
+        self._show_images()
+
+    def _compact(self, event: Compacted) -> None:
+        if event.form == "summary":
+            cut = boundary(self._entries, event.through, open_calls=bool(self._open))
+            self.files |= files_of(self._entries[:cut])
+        self.compacted = True
+        self._entries = shortened(self._entries, event, open_calls=bool(self._open))
+        self.messages = [found.data for found in self._entries]
+        self.size = sum(found.weight for found in self._entries)
+        self._last = message_of(self._entries[-1]) if self._entries else {}
+
+    def _hear(self, text: str, images: list[str]) -> None:
+        """Take in what the person says."""
+        self.said.append((self.seq, text))
+        self._add_user(text, images)
+        self._answer_expected = False
+
+    def _note(self, event: TurnUndone | Forked) -> None:
+        """Tell the model something that nobody said."""
+        if isinstance(event, TurnUndone):
+            text = REDONE if event.redone else UNDONE
+        elif event.changed:
+            text = FORKED
+        else:
+            return
+        expected, self._answer_expected = self._answer_expected, False
+        self._add_user(text, [])
+        self._answer_expected = expected
 
     def _add_user(self, text: str, images: list[str]) -> None:
-        if not text and not images:
-            return  # the turn goes on where the last one ended
+        self.close_calls(INTERRUPTED)
         role = self._last.get("role")
         if role == "tool" and (self._answer_expected or not images):
             note = "The person answers" if self._answer_expected else "A message from the person"
@@ -107,11 +167,11 @@ class Transcript:
             self._extend_last(f"\n\n{text}")
         else:
             if role in ("tool", "user"):
-                self._push({"role": "assistant", "content": "I am listening."})
+                self._push({"role": "assistant", "content": LISTENING})
             self._push({"role": "user", "content": self._content(text, images)})
-        self._answer_expected = False
 
     def _add_assistant(self, event: Message) -> None:
+        self.close_calls(INTERRUPTED)
         message: dict[str, Any] = {"role": "assistant", "content": event.text, **event.extra}
         if event.tool_calls:
             message["tool_calls"] = [
@@ -132,8 +192,12 @@ class Transcript:
         self._push({"role": "tool", "tool_call_id": call.call_id, "content": event.output})
         if event.image is not None:
             self._images.append(event.image)
-        if self._images and not self._open:
-            # Tool results carry text only, and a user message may not follow them directly.
+        if not self._open:
+            self._show_images()
+
+    def _show_images(self) -> None:
+        """Show the images of the last results: tool results carry text only, and no user may follow them."""
+        if self._images:
             self._push({"role": "assistant", "content": "Let me look at it."})
             self._push({"role": "user", "content": self._content("The image:", self._images)})
             self._images = []
@@ -147,11 +211,34 @@ class Transcript:
 
     def _push(self, message: dict[str, Any]) -> None:
         self._last = message
-        self.messages.append(_encode(message))
+        self._keep(entry(message, self.seq))
 
     def _extend_last(self, text: str) -> None:
         self._last["content"] += text
-        self.messages[-1] = _encode(self._last)
+        before = self._entries.pop()
+        self.messages.pop()
+        self.size -= before.weight
+        said = before.said + text if before.role == "tool" else ""
+        self._keep(entry(self._last, self.seq, said))
+
+    def _keep(self, found: Entry) -> None:
+        self._entries.append(found)
+        self.messages.append(found.data)
+        self.size += found.weight
+
+
+def shortened(entries: Sequence[Entry], event: Compacted, *, open_calls: bool) -> list[Entry]:
+    """What messages are after this event."""
+    cut = boundary(entries, event.through, open_calls=open_calls)
+    older: Sequence[Entry] = entries[:cut]
+    match event.form:
+        case "outputs":
+            older = trimmed(older, event.keep)
+        case "turns":
+            older = without_steps(older)
+        case "summary":
+            older = summarised(older, event.summary)
+    return joined(older, entries[cut:])
 
 
 def conversation(envelopes: Iterable[Envelope]) -> list[dict[str, Any]]:

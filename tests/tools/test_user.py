@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from tests.story import Person, call, story
 
+from pygent.equipment import Custom
 from pygent.errors import ToolError
 from pygent.events import Notice, ToolFinished
 from pygent.records import Decision
 from pygent.replay import Reply
-from pygent.session import Custom
 from pygent.tools import user
 from pygent.tools.runtime import Runtime
 

@@ -154,7 +154,8 @@ def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) 
             return Value(setting.key, personas_json(entry.raw), origin)
         return Value(setting.key, parse(setting.kind, entry.raw, base, own), origin)
     except (ValueError, OverflowError) as error:
-        expected = (str(error) if origin.name == PERSONAS_JSON else "") or EXPECTED[setting.kind]
+        precise = origin.name == PERSONAS_JSON or setting.kind == "prices"
+        expected = (str(error) if precise else "") or EXPECTED[setting.kind]
         text = f"{sources.describe(origin)} must be {expected}; it is ignored."
         span = origin.value_span(_wrong_item(entry, base, own))
         problems.append(origin.problem("error", "badValue", text, span=span))

@@ -41,7 +41,7 @@ def _default(setting: Setting) -> str:
     value: Any = setting.default
     if setting.kind == "size":
         value = size_text(value)
-    if value in (None, ()):
+    if value in (None, (), {}):
         return "none"
     return f"`{value}`" if isinstance(value, str) else f"`{msgspec.json.encode(value).decode()}`"
 

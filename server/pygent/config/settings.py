@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ Kind = Literal[
     "commands",
     "personas",
     "tools",
+    "prices",
 ]
 Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
 """What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
@@ -33,9 +35,25 @@ file, or nothing."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`[limits]`: when a turn ends by itself."""
+    """`[limits]`: when a turn pauses by itself; tokens are those sent and received, cost as of `Price`."""
 
     steps: int = 50
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    session_tokens: int | None = None
+    session_cost: float | None = None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a million tokens of a model cost, in whatever currency the person thinks in.
+
+    `cached` is for those of the input that the server had in its cache.
+    """
+
+    input: float
+    output: float
+    cached: float
 
 
 class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirm_edits: bool = False
     tools: tuple[ToolModule, ...] = ()
     limits: Limits = Limits()
+    context_window: int | None = None
+    prices: Mapping[str, Price] = msgspec.field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
@@ -183,7 +203,32 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "never",
         "modules with tools of your own: tables with `module`, and `confirm` (ask before each call)",
     ),
-    ("limits.steps", None, "whole", "lower", "model answers after which a turn ends"),
+    ("limits.steps", None, "whole", "lower", "model answers after which a turn pauses"),
+    ("limits.tokens", None, "whole", "lower", "tokens, sent and received, after which a turn pauses"),
+    ("limits.cost", None, "number", "lower", "cost by `prices` after which a turn pauses"),
+    (
+        "limits.seconds",
+        None,
+        "seconds",
+        "lower",
+        "seconds of work after which a turn pauses; waiting for a person does not count",
+    ),
+    ("limits.session_tokens", None, "whole", "lower", "tokens after which a session pauses"),
+    ("limits.session_cost", None, "number", "lower", "cost after which a session pauses"),
+    (
+        "context_window",
+        None,
+        "whole",
+        "lower",
+        "tokens that the model takes, where its server does not tell or tells wrong",
+    ),
+    (
+        "prices",
+        None,
+        "prices",
+        "never",
+        "for each model a table with the price of a million tokens: `input`, `output` and perhaps `cached`",
+    ),
     (
         "approvals.timeout",
         None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from pygent.config.settings import Kind, ToolModule
+from pygent.config.settings import Kind, Price, ToolModule
 from pygent.records import Persona
 
 EXPECTED: dict[Kind, str] = {
@@ -28,6 +28,7 @@ EXPECTED: dict[Kind, str] = {
     "texts": "a list of texts",
     "commands": "a list of shell commands",
     "personas": "a list of names, or of tables with name and description",
+    "prices": "a table for each model, with input and output",
     "tools": "an array of tables with module (a text) and confirm (true or false)",
 }
 """What each kind takes, in words for an error."""
@@ -62,6 +63,7 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         "texts": _texts,
         "commands": lambda given: _texts([given] if isinstance(given, str) else given),
         "personas": _personas,
+        "prices": _prices,
     }
     return readers[kind](raw)
 
@@ -72,6 +74,26 @@ def personas_json(raw: str) -> tuple[Persona, ...]:
         return _personas(msgspec.json.decode(raw))
     except msgspec.DecodeError as error:
         raise ValueError(f"a JSON array of objects with name and description ({error})") from error
+
+
+def _prices(raw: object) -> dict[str, Price]:
+    """Prices by model.  Raises ValueError that says what is wrong with which model's."""
+    if not isinstance(raw, Mapping):
+        raise ValueError
+    return {str(model): _price(str(model), said) for model, said in raw.items()}
+
+
+def _price(model: str, said: object) -> Price:
+    if not isinstance(said, Mapping):
+        raise ValueError(f"a table for each model, with input and output ({model} is none)")
+    if odd := [name for name in said if name not in ("input", "output", "cached")]:
+        raise ValueError(f"a table for each model, with input, output and cached ({model} has {odd[0]!r})")
+    given = {"cached": said.get("input"), **said}
+    for name in ("input", "output", "cached"):
+        number = given.get(name)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e9:
+            raise ValueError(f"prices of a million tokens, 0 or more ({model} needs {name})")
+    return Price(**{name: float(number) for name, number in given.items()})
 
 
 def _text(raw: object) -> str:

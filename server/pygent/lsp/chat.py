@@ -238,6 +238,17 @@ async def session_fork(server: PygentServer, args: Fork) -> Any:
     return {"session": session.info}
 
 
+@command(
+    "pygent.session.compact",
+    "`{session, tokensBefore: number, tokensAfter: number}`, estimates of the next prompt",
+)
+async def session_compact(server: PygentServer, args: OneSession) -> Any:
+    """Put a summary that the model writes in the place of the conversation; people still see all of it."""
+    session = server.app.sessions.get(args.session_id)
+    done = await session.compact()
+    return {"session": session.info, "tokensBefore": done.before, "tokensAfter": done.tokens}
+
+
 class Rename(Arguments, frozen=True, kw_only=True):
     """A session and its new title."""
 

@@ -184,7 +184,6 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
 
 
 LATER = (
-    "pygent.session.compact",
     *("pygent.snapshot.save", "pygent.snapshot.load"),
     *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),
 )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pygent.errors import ModelError
+from pygent.errors import ContextOverflow, ModelError
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 508, 520, 521, 522, 523, 524, 529})
 _OVERFLOW = re.compile(
@@ -46,12 +46,20 @@ def refusal(status: int, body: Any, *, base_url: str, model: str, key: str | Non
     """The error for a status and body, never with the key in it."""
     words = redacted(said(body), key)
     message = f"The model server at {base_url} answered {status}: {words.rstrip('.')}."
+    if _OVERFLOW.search(words):
+        numbers = [int(number) for number in re.findall(r"\d{3,}", words)]
+        limit, requested = min(numbers, default=None), max(numbers, default=None)
+        return ContextOverflow(
+            message,
+            "Begin a new session, or use a larger model.",
+            status=status,
+            limit=limit,
+            requested=requested if requested != limit else None,
+        )
     return ModelError(message, _fix(status, words, model), status=status)
 
 
 def _fix(status: int, words: str, model: str) -> str | None:
-    if _OVERFLOW.search(words):
-        return "The conversation is too long for this model: begin a new session, or use a larger model."
     if status in (401, 403):
         return "Check OPENAI_API_KEY and that it belongs to OPENAI_BASE_URL."
     if status == 404:

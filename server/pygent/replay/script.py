@@ -84,6 +84,12 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     replies: list[Reply]
     models: tuple[str, ...] = ("gpt-4.1-mini", "replayed")
+    together: bool = False
+    """All requests are of one conversation, whatever they begin with."""
+    window: int | None = None
+    """Tokens that a prompt may have: the server counts them, reports the count and refuses longer ones."""
+    overflow: str = "request ({tokens} tokens) exceeds the available context size ({window} tokens)"
+    """How it refuses them."""
     note: str = ""
 
 
@@ -103,7 +109,7 @@ class Tracks:
         """The conversation's next reply; None if the script has none."""
         first = next((text_of(message) for message in messages if message["role"] == "user"), "")
         system = text_of(messages[0]) if messages[0]["role"] == "system" else ""
-        used = self._used.setdefault(first, [0] * len(self._script.replies))
+        used = self._used.setdefault("" if self._script.together else first, [0] * len(self._script.replies))
         for number, reply in enumerate(self._script.replies):
             match = reply.match
             given = {"first": first, "last": text_of(messages[-1]), "system": system}

@@ -20,6 +20,7 @@ import msgspec
 from pygent.replay.script import Fault, Reply, Script, Tracks
 from pygent.replay.strict import problem
 
+BYTES_PER_TOKEN = 4
 MAX_BODY = 256 * 1024 * 1024
 
 
@@ -102,10 +103,23 @@ class ReplayServer:
                 file.write(body + b"\n")
         if wrong := problem(request):
             return await _send(writer, 400, _error(wrong))
+        if (window := self._script.window) is not None and (tokens := tokens_of(request)) > window:
+            words = self._script.overflow.format(tokens=tokens, window=window)
+            return await _send(writer, 400, _error(words, "context_length_exceeded"))
         reply = self._tracks.next(request["messages"])
         if reply is None:
             return await _send(writer, 400, _error("the script has no further reply", "script_exhausted"))
+        if self._script.window is not None and reply.usage is None:
+            spoken = max(1, len(reply.text) // BYTES_PER_TOKEN)
+            counted = {"prompt_tokens": tokens_of(request), "completion_tokens": spoken}
+            reply = msgspec.structs.replace(reply, usage=counted)
         return await _answer(writer, reply, request)
+
+
+def tokens_of(request: dict[str, Any]) -> int:
+    """The tokens of a prompt, as this server counts them: by the length of its JSON."""
+    prompt = [*request["messages"], *request.get("tools", ())]
+    return sum(len(msgspec.json.encode(part)) for part in prompt) // BYTES_PER_TOKEN
 
 
 def _error(message: str, code: str | None = None) -> dict[str, Any]:
@@ -240,7 +254,9 @@ def _data(value: dict[str, Any]) -> bytes:
 
 def _usage(reply: Reply) -> dict[str, Any]:
     spoken = max(1, reply.tokens + len(reply.text) // 4)
-    return reply.usage or {"prompt_tokens": 100, "completion_tokens": spoken, "total_tokens": 100 + spoken}
+    if reply.usage is not None:
+        return reply.usage
+    return {"prompt_tokens": 100, "completion_tokens": spoken, "total_tokens": 100 + spoken}
 
 
 def _calls(reply: Reply) -> list[dict[str, Any]]:
