@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,7 @@ from pygent.budget import Budget, Clock
 from pygent.compaction import Compaction
 from pygent.errors import ContextOverflow, PygentError, SandboxUnavailable, ToolError
 from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
+from pygent.lazily import lazily
 from pygent.model import Answer, AskedCall, Listener, Model, Prompt
 from pygent.records import Approval, Decision, Failure, Question, ToolCall, TurnStatus, new_id
 from pygent.repeats import PAUSED, TOLD, Repeats
@@ -272,3 +273,8 @@ async def _together(runs: list[Coroutine[Any, Any, Result]]) -> list[Result]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+if not TYPE_CHECKING:  # Pygent 1.0 had these here
+    _OLD = ("Agent", "build_system_msg", "set_system_message_builder")
+    __getattr__ = lazily(__name__, dict.fromkeys(_OLD, "pygent.classic"))

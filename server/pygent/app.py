@@ -6,7 +6,7 @@ Front ends make one `App`, attach themselves as clients, and call plain methods 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
 
 from pygent.approvals import Approvals
@@ -25,7 +25,8 @@ class App:
     """Everything that one process of Pygent has.
 
     `environ` is the process environment, read once by the front end; `flags` are settings of the command
-    line by their `pygent.toml` key.  Raises PygentError when the store can't be opened.
+    line by their `pygent.toml` key; they may be changed, and a folder that is reloaded sees it.
+    Raises PygentError when the store can't be opened.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class App:
         environ: Mapping[str, str],
         home: Path,
         state: Path | None = None,
-        flags: Mapping[str, object] | None = None,
+        flags: MutableMapping[str, object] | None = None,
         config_file: Path | None = None,
     ) -> None:
-        self.launch = Launch(dict(environ), home, state or state_folder(), dict(flags or {}), config_file)
+        self.launch = Launch(
+            dict(environ), home, state or state_folder(), {} if flags is None else flags, config_file
+        )
         self.store = Store(self.launch.state)
         self.logs = Logs()
         self.logs.add(self.launch.state / "pygent.log")

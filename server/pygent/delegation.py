@@ -18,7 +18,7 @@ from pygent.errors import PygentError
 from pygent.events import Client, TaskChanged
 from pygent.folder import Folder
 from pygent.queue import EmbeddedQueue
-from pygent.records import NO_USAGE, SessionInfo, Task, TurnResult, new_id, now_ms
+from pygent.records import NO_USAGE, Persona, SessionInfo, Task, TurnResult, new_id, now_ms
 from pygent.redaction import Redactor
 from pygent.results import Results, has_begun
 from pygent.sessions import Sessions, new_info
@@ -40,7 +40,7 @@ class DelegateRequest:
 
     prompt: str
     folder: Folder
-    persona: str | None = None
+    persona: str | Persona | None = None
     files: Sequence[str] = ()
     session_id: str | None = None
     isolation: Literal["copy", "files"] | None = None

@@ -40,13 +40,15 @@ class Custom:
     """What a program puts in the place of a session's own.
 
     `model` answers instead of the endpoint's; `system` makes the system message of Pygent's text; `tools`
-    gives the tools that there are; `steps` is the limit of the next turns.
+    gives the tools that there are; `steps` is the limit of the next turns, `step_timeout` that of each of
+    their steps, in seconds.
     """
 
     model: Model | None = None
     system: Callable[[str], str] | None = None
     tools: Callable[[], Mapping[str, Tool]] | None = None
     steps: int | None = None
+    step_timeout: float | None = None
 
 
 class Equipped(Conversation):
@@ -126,7 +128,7 @@ class Equipped(Conversation):
             emit=emit,
             budget=budget,
             compaction=self._compaction(model, budget, len(system) + len(tools_json or b"")),
-            step_timeout=self._limits.step_timeout,
+            step_timeout=self.custom.step_timeout or self._limits.step_timeout,
             hear=self._hear,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Launch:
     environ: Mapping[str, str]
     home: Path
     state: Path
-    flags: Mapping[str, object]
+    flags: MutableMapping[str, object]
     config_file: Path | None = None
 
 

@@ -38,7 +38,7 @@ def read(path: Path) -> list[AnyEvent]:
     if not data.strip():
         return []
     try:
-        return list(_events(msgspec.json.decode(data, type=list[dict[str, Any]])))
+        return list(events_of(msgspec.json.decode(data, type=list[dict[str, Any]])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PygentError("conflict", f"The history file {path} is damaged: {error}.") from error
 
@@ -49,7 +49,8 @@ def set_aside(path: Path) -> Path:
     return path.rename(aside)
 
 
-def _events(messages: list[dict[str, Any]]) -> Iterator[AnyEvent]:
+def events_of(messages: Sequence[dict[str, Any]]) -> Iterator[AnyEvent]:
+    """The events that chat messages amount to.  Raises ValueError, TypeError or KeyError."""
     items: dict[str, str] = {}
     # The system message is made anew for each turn.
     for turn in _turns([message for message in messages if message["role"] not in ("system", "developer")]):

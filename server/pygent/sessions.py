@@ -91,7 +91,7 @@ class Sessions:
         self,
         folder: Folder,
         *,
-        persona: str | None = None,
+        persona: str | Persona | None = None,
         model: str | None = None,
         title: str | None = None,
     ) -> Session:

@@ -147,11 +147,15 @@ def failure_of(error: BaseException) -> Failure:
     )
 
 
-def pick_persona(personas: Sequence[Persona], name: str | None, turn: int) -> Persona | None:
+def pick_persona(personas: Sequence[Persona], name: str | Persona | None, turn: int) -> Persona | None:
     """The persona of that name, or without a name the next one in rotation; None if there are none.
+
+    A program may bring a persona of its own.
 
     Raises PygentError `notFound` for an unknown name.
     """
+    if isinstance(name, Persona):
+        return name
     if name is None:
         return personas[turn % len(personas)] if personas else None
     for persona in personas:

@@ -77,7 +77,7 @@ def _folder(app: App, root: Path, temporary: Path | None, banned: list[str]) -> 
         folder = app.sessions.folder(temporary)
     if banned:  # in addition to what the settings ban, never in its place
         known = folder.settings.banned_commands
-        folder.launch.flags["banned_commands"] = [*known, *banned]  # type: ignore[index]
+        folder.launch.flags["banned_commands"] = [*known, *banned]
         folder.reload()
     return folder
 

@@ -15,6 +15,7 @@ import msgspec
 
 from pygent.errors import ToolError
 from pygent.events import ChangeMade, Emit
+from pygent.lazily import lazily
 from pygent.records import (
     Approval,
     ChangeKind,
@@ -249,3 +250,8 @@ def _inline(value: Any, definitions: dict[str, Any]) -> Any:
     if len(options) == 1:
         value = {**{key: item for key, item in value.items() if key != "anyOf"}, **options[0]}
     return {key: _inline(item, definitions) for key, item in value.items() if key != "default"}
+
+
+if not TYPE_CHECKING:  # Pygent 1.0 had these here
+    _OLD = ("clear_tools", "register_tool", "remove_tool", "reset_tools", "tool")
+    __getattr__ = lazily(__name__, dict.fromkeys(_OLD, "pygent.tools.user"))

@@ -51,7 +51,7 @@ class Runtime:
     @property
     def use_docker(self) -> bool:
         """Whether commands run in Docker; opens the sandbox.  Raises SandboxUnavailable."""
-        return self._do(self._opened()).kind == "docker"
+        return self.do(self._opened()).kind == "docker"
 
     def bash(
         self,
@@ -71,11 +71,11 @@ class Runtime:
         reason = banned(cmd, settings.banned_commands, settings.banned_apps)
         if reason is not None:
             return f"{head}[error] {reason}"
-        return head + self._do(self._run(cmd, timeout, stream))
+        return head + self.do(self._run(cmd, timeout, stream))
 
     def write_file(self, path: str | Path, content: str) -> str:
         """Create or replace a text file, whole or not at all; returns what was done."""
-        return self._do(self._write(str(path), content))
+        return self.do(self._write(str(path), content))
 
     def read_file(self, path: str | Path, binary: bool = False) -> str:
         """The text of a file; base64 if `binary` or if it is no text; a sentence if there is none."""
@@ -128,7 +128,8 @@ class Runtime:
             raise PygentError("conflict", str(error)) from error
         return f"Wrote {self._workspace.relative(target)}"
 
-    def _do(self, work: Coroutine[Any, Any, Value]) -> Value:
+    def do(self, work: Coroutine[Any, Any, Value]) -> Value:
+        """Do asynchronous work on the loop, and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 

@@ -1,0 +1,5 @@
+"""`pygent.persona` of Pygent 1.0."""
+
+from pygent.classic.persona import Persona
+
+__all__ = ["Persona"]
