@@ -14,10 +14,11 @@ from pygent.app import App
 from pygent.checkpoints import Undone
 from pygent.classic.models import Adapter, ChatModel
 from pygent.delegation import DelegateRequest
+from pygent.equipment import Custom
 from pygent.events import AnyEvent, Envelope, TurnFinished
 from pygent.model import Model
 from pygent.records import Approval, Decision, Persona, Question, SessionInfo, Task, TurnResult, new_id
-from pygent.session import Custom, Session
+from pygent.session import Session
 from pygent.tools import Tool
 from pygent.tools.user import of_function
 

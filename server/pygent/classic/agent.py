@@ -14,11 +14,12 @@ from pygent.classic.models import Adapter, ChatModel, OpenAIModel, custom_model
 from pygent.classic.persona import Persona
 from pygent.classic.prompts import Builder, base, build_system_msg, global_builder
 from pygent.classic.runtime import FolderRuntime, Runtime
+from pygent.equipment import Custom
 from pygent.errors import PygentError
 from pygent.events import Envelope, ToolFinished, TurnStarted
 from pygent.events import Message as Said
 from pygent.records import TurnResult
-from pygent.session import Custom, Session
+from pygent.session import Session
 from pygent.tools import Tool
 from pygent.tools.user import of_program
 

@@ -11,9 +11,9 @@ from pygent.classic.agent import Agent
 from pygent.classic.persona import Persona
 from pygent.classic.runtime import Runtime
 from pygent.delegation import DelegateRequest
+from pygent.equipment import Custom
 from pygent.errors import PygentError
 from pygent.records import Task
-from pygent.session import Custom
 from pygent.tasks import pick_persona
 
 STATUS = {"queued": "running", "waiting": "running", "completed": "finished"}
