@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from pygent.approvals import Approvals, first_answer
+from pygent.approvals import Approvals
 from pygent.events import ApprovalRequested, ApprovalResolved, Client, QuestionAnswered, QuestionAsked
 from pygent.journal import Journal
 from pygent.records import Approval, Decision, Question
@@ -51,25 +51,30 @@ class Consent:
         approval = self._redactor().record(approval)
         self._journal.emit(ApprovalRequested(approval=approval))
         self._show("waiting")
-        decision, by = await self._approvals.request(approval, list(self._clients), self._timeout())
-        self._show("running")
+        decision, by = Decision(decision="cancel"), "the turn's end"
+        try:
+            decision, by = await self._approvals.request(approval, list(self._clients), self._timeout())
+        finally:
+            self._show("running")
+            self._journal.emit(
+                ApprovalResolved(
+                    approval_id=approval.id, decision=decision.decision, by=by, feedback=decision.feedback
+                )
+            )
         if decision.decision == "acceptForSession":
             self._granted.add(grant)
-        self._journal.emit(
-            ApprovalResolved(
-                approval_id=approval.id, decision=decision.decision, by=by, feedback=decision.feedback
-            )
-        )
         return decision
 
     async def ask(self, question: Question) -> str | None:
-        """A person's answer; None if nobody can be asked."""
+        """A person's answer; None if nobody can be asked, or nobody answers in time."""
         question = msgspec.structs.replace(question, prompt=self._labelled(question.prompt))
         question = self._redactor().record(question)
         self._journal.emit(QuestionAsked(question=question))
         self._show("waiting")
-        answer = await first_answer(question, list(self._clients))
-        self._show("running")
+        try:
+            answer = await self._approvals.ask(question, list(self._clients), self._timeout())
+        finally:
+            self._show("running")
         if answer is not None:
             self._journal.emit(QuestionAnswered(question_id=question.id, answer=answer))
         return answer

@@ -79,7 +79,9 @@ class Folder:
         return bool(self._said_trusted) or self._trust.is_trusted(self.root, files)
 
     def update(self, *, editor: Mapping[str, object] | None = None, trusted: bool | None = None) -> None:
-        """Take in the editor's new settings or word, and load again."""
+        """Take in the editor's new settings or word, and load again if they are new."""
+        if editor in (None, self._editor) and trusted in (None, self._said_trusted):
+            return
         if editor is not None:
             self._editor = editor
         if trusted is not None:

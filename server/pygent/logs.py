@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 from pygent.events import AnyEvent, Envelope, Notice, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from pygent.redaction import Redactor
@@ -13,6 +15,41 @@ SIZE, KEPT = 2_000_000, 3
 """Bytes after which a log begins anew, and how many old ones are kept."""
 
 log = logging.getLogger("pygent.log")
+
+
+class OneLine(logging.Formatter):
+    """A record on one line: of an exception the type and where it was, which is what a report needs.
+
+    Its message could hold anything, as a payload.  `whole` keeps tracebacks.
+    """
+
+    def __init__(self, *, whole: bool = False, times: bool = True) -> None:
+        super().__init__(("%(asctime)s " if times else "") + "%(levelname)s %(name)s: %(message)s")
+        self._whole = whole
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, whatever another handler has made of the exception."""
+        record.exc_text = None
+        line = super().format(record)
+        record.exc_text = None
+        return line
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The type of the exception and the way to it, or with `whole` the traceback."""
+        if self._whole:
+            return super().formatException(ei)
+        return f"  {ei[0].__name__} in {_place(ei[2])}"
+
+
+def not_of_sessions(record: logging.LogRecord) -> bool:
+    """What sessions do, with their words in it, belongs in the log of the session only."""
+    return record.name != log.name
+
+
+def _place(trace: Any) -> str:
+    """Where an exception was raised, innermost last."""
+    frames = traceback.extract_tb(trace)[-4:]
+    return " > ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames)
 
 
 class Logs:
@@ -31,7 +68,7 @@ class Logs:
             handler = RotatingFileHandler(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
         except OSError as error:
             return f"The log {path} can't be written: {error.strerror}."
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(OneLine())
         handler.addFilter(self._clean)
         logger = logging.getLogger("pygent")
         logger.setLevel(logging.INFO)

@@ -31,12 +31,14 @@ from pygent.records import Persona, SessionInfo, new_id, now_ms
 from pygent.session import Session
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, pick_persona
+from pygent.workspace import Documents
 
 
 class Sessions:
     """What is open in this process.
 
     `delegation` gives a session what its delegation tools may do; it is set by the tasks above this layer.
+    `documents` are the open buffers of editors, set by their front end.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Sessions:
         self.delegation: Callable[[str, Folder], Delegation | None] = lambda *_: None
         self.custom: Callable[[SessionInfo], Custom] = lambda _: Custom()
         """What a program that embeds Pygent puts in the place of a session's own."""
+        self.documents: Documents | None = None
         self._store = store
         self._logs = logs
         self._approvals = approvals
@@ -73,6 +76,7 @@ class Sessions:
         folder = self._folders.get(key)
         if folder is None:
             folder = self._folders[key] = Folder(key, self.launch, editor=editor, trusted=trusted)
+            folder.workspace.documents = self.documents
             self._log(folder)
         elif editor is not None or trusted is not None:
             folder.update(editor=editor, trusted=trusted)

@@ -75,7 +75,7 @@ class Takeover:
         if self._preview or wanted == ours:
             return
         if wanted is None:
-            self._remove(path)
+            await self._delete(path)
         elif wanted.mode == LINK:
             self._link(path, wanted.data)
         else:
@@ -141,10 +141,16 @@ class Takeover:
             mode = 0o755 if wanted.mode == EXECUTABLE else 0o644
         files.write_atomic(path, wanted.data, mode, root=self._workspace.root)
 
-    def _remove(self, path: Path) -> None:
+    async def _delete(self, path: Path) -> None:
         documents = self._workspace.documents
-        if documents is not None and documents.text(path) is not None:
-            raise _Left("is open in the editor, and the task deleted it")
+        buffer = None if documents is None else documents.text(path)
+        if documents is not None and buffer is not None:
+            if await documents.delete(path, buffer, f"Pygent: delete {path.name}"):
+                return
+            raise _Left("is open in the editor; close it to delete it")
+        self._remove(path)
+
+    def _remove(self, path: Path) -> None:
         with files.folder_of(path, self._workspace.root) as (folder, name):
             os.unlink(name, dir_fd=folder)
 

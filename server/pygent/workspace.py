@@ -16,6 +16,9 @@ from pygent.records import ChangeKind
 MAX_TEXT = 10 * 1024 * 1024
 """Bytes of a text file that a tool reads at the most."""
 
+MAX_SHOWN = 20_000
+"""Characters of the present text that the model is shown when its change was made for another one."""
+
 PROTECTED = (
     ".git",
     ".gitmodules",
@@ -60,6 +63,12 @@ class Documents(Protocol):
 
     async def apply(self, path: Path, before: str, after: str, label: str) -> bool:
         """Edit an open document; False if that was refused or its text is no longer `before`."""
+
+    async def create(self, path: Path, label: str) -> None:
+        """Let the editor create a file that is about to be written, where it does that."""
+
+    async def delete(self, path: Path, before: str, label: str) -> bool:
+        """Let the editor delete the file of an open document; False if it does not, or has another text."""
 
     def dirty(self) -> list[Path]:
         """Open documents whose text differs from the file on disk."""
@@ -178,20 +187,40 @@ class Workspace:
         longer at it refuses.  Raises ToolError, and the file is as it was.
         """
         kind: ChangeKind = "created" if before is None else "edited"
+        form = before or Text("")
+        current = self.read(path) if self.exists(path) else None
+        if current != before:
+            raise ToolError(self._stale(path, "has changed since you read it", current))
         if self.documents is not None and (buffer := self.documents.text(path)) is not None:
-            form = before or Text("")
             if not await self.documents.apply(path, buffer, after.replace("\n", form.newline), label):
+                now = self.read(path) if self.exists(path) else None
                 raise ToolError(
-                    f"{self.relative(path)} is open in the editor and has changed, or the editor refused the "
-                    "edit; nothing was written. Read it again."
+                    self._stale(
+                        path, "is open in the editor, which refused the edit or has another text", now
+                    )
                 )
             return kind
-        form = before or Text("")
+        if self.documents is not None and before is None:
+            await self.documents.create(path, label)
         try:
             files.write_atomic(path, form.encode(after), root=self.root)
         except OSError as error:
             raise ToolError(f"{self.relative(path)} can't be written: {error.strerror}.") from error
         return kind
+
+    def _stale(self, path: Path, why: str, current: Text | None) -> str:
+        """What the model is told of a change that was made for another text: the one that is there now."""
+        name = self.relative(path)
+        if current is None:
+            return f"{name} {why}; nothing was written. It is no longer there."
+        text = printable(current.content)
+        cut = f"\n[… {len(text) - MAX_SHOWN} more characters]" if len(text) > MAX_SHOWN else ""
+        return f"{name} {why}; nothing was written. Its text is now:\n{text[:MAX_SHOWN]}{cut}"
+
+    def unseen(self) -> list[str]:
+        """Files of the workspace whose unsaved text a command can't see."""
+        dirty = [] if self.documents is None else self.documents.dirty()
+        return sorted(self.relative(path) for path in dirty if self.root in path.parents)
 
 
 def _text(raw: str, bom: bytes = b"") -> Text:

@@ -78,7 +78,9 @@ async def test_consent_by_each_way(workspace: Path, way: str) -> None:
         workspace, call("bash", cmd="touch x"), DONE, capabilities=capabilities, **options
     ) as wire:
         wire.answers["pygent/approve"] = lambda params: {"decision": "accept", "feedback": None}
-        wire.answers["window/showMessageRequest"] = lambda params: {"title": "Allow"}
+        wire.answers["window/showMessageRequest"] = lambda params: (
+            {"title": "Allow"} if way == "message" else REFUSE
+        )
         _, answer = wire.begin("workspace/executeCommand", {"command": "pygent.chat", "arguments": ["go"]})
         asked = (await wire.event("approvalRequested"))["event"]["approval"]
         assert (asked["kind"], asked["command"], asked["isolation"]) == ("command", "touch x", "bubblewrap")
@@ -241,8 +243,8 @@ async def test_the_agent_reads_and_edits_the_buffer(workspace: Path) -> None:
         (change,) = asked["params"]["edit"]["documentChanges"]
         assert change["textDocument"] == {"uri": path.as_uri(), "version": 3}
         (edit,) = change["edits"]
-        assert edit["newText"] == "changed\n"
-        assert edit["range"] == {"start": {"line": 1, "character": 0}, "end": {"line": 2, "character": 0}}
+        assert edit["newText"] == "changed"
+        assert edit["range"] == {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 13}}
         assert path.read_text() == "on disk\n"
 
 

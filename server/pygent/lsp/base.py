@@ -2,7 +2,7 @@
 
 Stock pygls 2.1 answers a request that it can't decode never, runs a cancelled command to its end
 (openlawlibrary/pygls#621 and neighbours), keeps a future for every notification and exits with 0 where the
-specification says 1.  What it is good at stays: the types, the documents and the capabilities.
+specification says 1.  What it is good at stays: the types, the capabilities and the folders.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
+from pygent.lsp.outbox import Kind, Outbox
+from pygent.lsp.surrogates import mended
+from pygent.lsp.transport import BadFrame
+
 log = logging.getLogger("pygent.lsp")
 
 PARSE, INVALID, UNKNOWN, PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
 NOT_INITIALIZED, CANCELLED, FAILED = -32002, -32800, -32803
 
 Handler = Callable[[Any], Awaitable[Any]]
-Send = Callable[[bytes], None]
 
 
 class ResponseError(Exception):
@@ -38,45 +41,64 @@ class ResponseError(Exception):
 
 
 class Declined(Exception):
-    """The client answered a request of ours with an error, or not at all."""
+    """The client answered a request of ours with an error of this `code`, or not at all (None)."""
+
+    def __init__(self, code: int | None = None) -> None:
+        super().__init__(f"error {code}" if code is not None else "no answer")
+        self.code = code
 
 
 class Protocol(LanguageServerProtocol):
     """The message loop of one connection.
 
-    `custom` handles requests with plain dicts, by method; all other methods go to pygls.  `taken` has
-    notifications that pygls does not get, `listeners` are told of one after it was taken in.  `capabilities`
-    returns what is announced beyond pygls'.  `send` takes message bodies.
+    `custom` handles requests with plain dicts, by method; all but `initialize` go there.  `taken` has
+    notifications, `listeners` are told of one after it was taken in.  `capabilities` returns what is
+    announced beyond pygls'.  What is sent goes to `outbox`.
     """
 
     def __init__(self, server: LanguageServer, converter: Any) -> None:
         super().__init__(server, converter)
-        self.custom: dict[str, Handler] = {}
+        self.outbox = Outbox()
+        self.custom: dict[str, Handler] = {"shutdown": self._on_shutdown}
+        self.taken: dict[str, Callable[[Any], None]] = {}
         self.listeners: dict[str, Callable[[Any], None]] = {}
         self.raw_params: dict[str, Any] = {}
-        self.taken: dict[str, Callable[[Any], None]] = {}
         self.capabilities: Callable[[], dict[str, Any]] = dict
         self.initialized = False
-        self.exit_code: int | None = None
         self.on_exit: Callable[[], None] = lambda: None
-        self.send: Send = lambda _: None
         self._running: dict[str | int, asyncio.Task[Any]] = {}
         self._asked: dict[str, asyncio.Future[Any]] = {}
         self._last_ask = 0
 
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with when the client has gone: 0 only after `shutdown`."""
+        return 0 if self._shutdown else 1
+
+    def close(self) -> None:
+        """The client has gone: end what runs for it, and wait for none of its answers."""
+        for task in list(self._running.values()):
+            task.cancel()
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(Declined())
+        self.outbox.close()
+
     # -- incoming --------------------------------------------------------------------------------
 
-    def receive(self, body: bytes) -> None:
-        """Take in a message body; never raises."""
+    def receive(self, body: bytes | BadFrame) -> None:
+        """Take in a message body, or what stood in its place; never raises."""
+        if isinstance(body, BadFrame):
+            self._error(None, PARSE, f"The message can't be read: {body}.")
+            return
         try:
-            message = json.loads(body)
+            message = mended(json.loads(body), body)
         except (ValueError, RecursionError):
             self._error(None, PARSE, "The message is not JSON.")
             return
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
             self._error(None, INVALID, "The message is not a JSON-RPC 2.0 object.")
-            return
-        if "method" not in message:
+        elif "method" not in message:
             self._take_answer(message)
         elif "id" in message:
             self._take_request(message)
@@ -84,19 +106,25 @@ class Protocol(LanguageServerProtocol):
             self._take_notification(message)
 
     def _take_request(self, message: dict[str, Any]) -> None:
-        number, method = message["id"], message["method"]
-        if not isinstance(number, str | int) or not isinstance(method, str):
+        number, method, params = message["id"], message["method"], message.get("params")
+        if not isinstance(number, str | int) or isinstance(number, bool) or not isinstance(method, str):
             self._error(None, INVALID, "A request needs an id and the name of a method.")
+        elif number in self._running:
+            self._error(number, INVALID, "A request with this id is still running.")
         elif not self.initialized and method != "initialize":
             self._error(number, NOT_INITIALIZED, "The server waits for initialize.")
         elif self._shutdown:
             self._error(number, INVALID, "The server is shutting down.")
-        elif method == "initialize" and self.initialized:
-            self._error(number, INVALID, "The server is initialized already.")
-        elif method in self.custom:
-            self._start(number, self.custom[method], message.get("params") or {})
+        elif method == "initialize":
+            self._initialize(message)
+        elif method not in self.custom:
+            self._error(number, UNKNOWN, f"There is no method {method[:100]!r}.")
+        elif not isinstance(params, dict | None):
+            self._error(
+                number, PARAMS, f"Wrong params of {method}.", {"field": "params", "expected": "an object"}
+            )
         else:
-            self._standard_request(message)
+            self._start(number, self.custom[method], params or {})
 
     def _start(self, number: str | int, handler: Handler, params: Any) -> None:
         task = asyncio.ensure_future(handler(params))
@@ -110,76 +138,54 @@ class Protocol(LanguageServerProtocol):
             return
         error = task.exception()
         if error is None:
-            result = msgspec.json.encode(task.result(), enc_hook=str)
-            self.send(b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (msgspec.json.encode(number), result))
-        elif isinstance(error, ResponseError):
+            try:
+                result = msgspec.json.encode(task.result(), enc_hook=str)
+            except (ValueError, TypeError, RecursionError) as problem:
+                error = problem
+            else:
+                self.outbox.put(
+                    b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (msgspec.json.encode(number), result)
+                )
+                return
+        if isinstance(error, ResponseError):
             self._error(number, error.code, error.message, error.data)
         else:
             log.error("a request failed", exc_info=error)
             self._error(number, INTERNAL, f"An internal error: {type(error).__name__}. The log has more.")
 
-    def _standard_request(self, message: dict[str, Any]) -> None:
-        number, method = message["id"], message["method"]
-        if method == "initialize":
-            params = message.get("params")
-            self.raw_params = params if isinstance(params, dict) else {}
-        try:
-            decoded = self._decoded(message)
-        except Exception as error:  # noqa: BLE001 - whatever the converter raises, the request is answered
-            log.info("undecodable %s: %s", method, error)
-            self._error(number, PARAMS, f"The params of {method} can't be read.", {"field": "params"})
+    def _initialize(self, message: dict[str, Any]) -> None:
+        """Give pygls the part of `initialize` that it works with; no value newer than ours gets to it."""
+        number, params = message["id"], message.get("params")
+        if self.initialized:
+            self._error(number, INVALID, "The server is initialized already.")
             return
         try:
-            self.handle_message(decoded)
-        finally:
-            self.initialized = self.initialized or method == "initialize"
-
-    def _decoded(self, message: dict[str, Any]) -> Any:
-        """The message as its type; an `initialize` with values newer than ours loses only those."""
-        try:
-            return self._converter.structure(message, self.get_message_type(message["method"]) or _Plain)
-        except Exception:
-            if message["method"] != "initialize":
-                raise
-            capabilities = message["params"].get("capabilities") or {}
-            known = {"utf-8", "utf-16", "utf-32"}
-            encodings = (capabilities.get("general") or {}).get("positionEncodings") or []
-            general = {"positionEncodings": [name for name in encodings if name in known]}
-            params = {**message["params"], "capabilities": {"general": general}, "trace": None}
-            params = {key: value for key, value in params.items() if key != "trace"}
-            return self._converter.structure({**message, "params": params}, types.InitializeRequest)
+            decoded = self._converter.structure({**message, "params": _core(params)}, types.InitializeRequest)
+        except Exception as error:  # noqa: BLE001 - whatever the converter raises, the request is answered
+            log.info("initialize can't be read: %s", type(error).__name__)
+            data = {"field": "params", "expected": "InitializeParams of the specification"}
+            self._error(number, PARAMS, "The params of initialize can't be read.", data)
+            return
+        self.raw_params = params if isinstance(params, dict) else {}
+        self.handle_message(decoded)  # type: ignore[arg-type]
 
     def _take_notification(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message.get("params") or {}
         if method == "exit":
-            self.exit_code = 0 if self._shutdown else 1
             self.on_exit()
-        elif method == "$/cancelRequest" and isinstance(params, dict):
-            task = self._running.get(params.get("id", ""))
+        elif not isinstance(params, dict) or not isinstance(method, str):
+            log.info("a notification was ignored: its params are no object")
+        elif method == "$/cancelRequest":
+            number = params.get("id")
+            task = self._running.get(number) if isinstance(number, str | int) else None
             if task is not None:
                 task.cancel()
-            elif params.get("id") in self._request_futures:
-                self._handle_cancel_notification(params["id"])
         elif self.initialized and not self._shutdown:
             try:
-                if method in self.taken:
-                    self.taken[method](params)
-                else:
-                    self.handle_message(self._decoded({"params": {}, **message}))
+                self.taken.get(method, lambda _: None)(params)
                 self.listeners.get(method, lambda _: None)(params)
             except Exception as error:  # noqa: BLE001 - as above, but there is nobody to answer
-                log.info("a notification %s was ignored: %s", method, type(error).__name__)
-
-    def _execute_handler(
-        self, msg_id: Any, handler: Any, callback: Any, args: Any = None, kwargs: Any = None
-    ) -> None:
-        """As pygls, but the future goes when it is done."""
-
-        def done(future: Any) -> None:
-            self._request_futures.pop(msg_id, None)
-            callback(future)
-
-        super()._execute_handler(msg_id, handler, done, args, kwargs)
+                log.warning("a notification %s was ignored: %s", method[:100], type(error).__name__)
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, Any]:
@@ -187,14 +193,15 @@ class Protocol(LanguageServerProtocol):
         result = yield from super().lsp_initialize(params)
         plain = self._converter.unstructure(result)
         plain["capabilities"].update(self.capabilities())
+        self.initialized = True
         return plain
 
-    @lsp_method(types.SHUTDOWN)
-    def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]
+    async def _on_shutdown(self, _: Any) -> None:
         """Cancel what runs; only `exit` is heard from now on."""
         self._shutdown = True
         for task in list(self._running.values()):
-            task.cancel()
+            if task is not asyncio.current_task():
+                task.cancel()
 
     # -- outgoing --------------------------------------------------------------------------------
 
@@ -215,29 +222,31 @@ class Protocol(LanguageServerProtocol):
             self.tell("$/cancelRequest", {"id": number})
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise Declined(f"no answer to {method} in {timeout} s") from error
+            raise Declined from error
         finally:
             del self._asked[number]
 
-    def tell(self, method: str, params: Any) -> None:
-        """Send a notification."""
-        self._say({"jsonrpc": "2.0", "method": method, "params": params})
+    def tell(self, method: str, params: Any, kind: Kind = "must") -> None:
+        """Send a notification; `kind` is as of Outbox."""
+        self._say({"jsonrpc": "2.0", "method": method, "params": params}, kind)
 
     def _take_answer(self, message: dict[str, Any]) -> None:
         answer = self._asked.get(str(message.get("id")))
         if answer is None or answer.done():
             return
-        if "error" in message:
-            answer.set_exception(Declined(str(message["error"])))
-        else:
+        error = message.get("error")
+        if error is None:
             answer.set_result(message.get("result"))
+        else:
+            code = error.get("code") if isinstance(error, dict) else None
+            answer.set_exception(Declined(code if isinstance(code, int) else INTERNAL))
 
     def _error(self, number: str | int | None, code: int, message: str, data: Any = None) -> None:
         error = {"code": code, "message": message} | ({} if data is None else {"data": data})
         self._say({"jsonrpc": "2.0", "id": number, "error": error})
 
-    def _say(self, message: dict[str, Any]) -> None:
-        self.send(msgspec.json.encode(message, enc_hook=str))
+    def _say(self, message: dict[str, Any], kind: Kind = "must") -> None:
+        self.outbox.put(msgspec.json.encode(message, enc_hook=str), kind)
 
     def _send_data(self, data: Any) -> None:
         """What pygls sends: the same way as ours, and without the traceback that it puts into errors."""
@@ -245,26 +254,17 @@ class Protocol(LanguageServerProtocol):
             return
         if isinstance(data, types.ResponseErrorMessage) and data.error is not None:
             data.error.data = None
-        self.send(json.dumps(data, default=self._serialize_message).encode())
+        self.outbox.put(json.dumps(data, default=self._serialize_message).encode())
 
 
-class _Plain:
-    """Stands for a method that neither pygls nor we know."""
-
-
-def converter() -> Any:
-    """pygls' converter, with unknown methods left as plain values."""
-    made = default_converter()  # type: ignore[no-untyped-call]
-    made.register_structure_hook(_Plain, lambda message, _: _unknown(message))
-    return made
-
-
-def _unknown(message: dict[str, Any]) -> Any:
-    from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage  # noqa: PLC0415
-
-    if "id" in message:
-        return JsonRPCRequestMessage(message["id"], message["method"], "2.0", message.get("params"))
-    return JsonRPCNotification(message["method"], "2.0", message.get("params"))
+def _core(params: Any) -> dict[str, Any]:
+    """What pygls needs of `initialize`, in values that it knows.  Raises when that is not there."""
+    capabilities = params.get("capabilities")
+    general = capabilities.get("general") if isinstance(capabilities, dict) else None
+    offered = general.get("positionEncodings") if isinstance(general, dict) else None
+    known = [name for name in offered or () if name in ("utf-8", "utf-16", "utf-32")]
+    kept = {name: params.get(name) for name in ("processId", "rootPath", "rootUri", "workspaceFolders")}
+    return {**kept, "capabilities": {"general": {"positionEncodings": known or ["utf-16"]}}}
 
 
 class BaseServer(LanguageServer):
@@ -278,10 +278,10 @@ class BaseServer(LanguageServer):
             version,
             text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
             protocol_cls=Protocol,
-            converter_factory=converter,
+            converter_factory=default_converter,
             max_workers=2,
         )
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log it."""
-        log.error("%s: %s", getattr(source, "__name__", source), error)
+        log.error("%s: %s", getattr(source, "__name__", source), type(error).__name__)

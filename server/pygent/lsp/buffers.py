@@ -7,6 +7,8 @@ a long document costs its own line.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,8 +56,15 @@ def characters(line: str, count: int, encoding: str) -> int:
     return len(line)
 
 
+_touches = itertools.count()
+
+
 class Buffer:
-    """An open document."""
+    """An open document.
+
+    `editing` is held by whoever edits it from here, `news` is set when it changes, and of two documents the
+    one with the higher `touched` changed last.
+    """
 
     def __init__(
         self, uri: str, text: str, version: int | None = None, language: str = "", encoding: str = "utf-16"
@@ -65,6 +74,9 @@ class Buffer:
         self.version = version
         self.language = language
         self.encoding = encoding
+        self.editing = asyncio.Lock()
+        self.news = asyncio.Event()
+        self.touched = next(_touches)
         self._lines = split(text)
         self._text: str | None = text
 
@@ -116,6 +128,8 @@ class Buffer:
             else:
                 self._splice(one["range"], one["text"])
         self.version = version
+        self.touched = next(_touches)
+        self.news.set()
 
     def _splice(self, span: Range, text: str) -> None:
         first, start = self.place(span["start"])

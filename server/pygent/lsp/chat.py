@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pygent.errors import InvalidArgument, PygentError, ToolError
-from pygent.lsp.commands import Arguments, Nothing, command
+from pygent.lsp.commands import Arguments, Nothing, command, running_command
 from pygent.paths import path_of
 from pygent.records import Decision, Mail, Verdict, new_id
 
@@ -41,8 +41,8 @@ async def chat(server: PygentServer, args: Chat) -> Any:
     if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
         return await _answered(server, session, args, mail)
     turn_id = new_id("trn")
-    if server.command_token is not None:
-        server.front.use_token(turn_id, server.command_token)
+    if args.wait and (command := running_command.get()) is not None:
+        server.works.adopt(turn_id, command.key, args.text, lambda: server.later(session.cancel()))
     if args.client_message_id:
         server.app.messages[args.client_message_id] = (session.id, turn_id)
     try:

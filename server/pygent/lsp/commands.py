@@ -5,8 +5,10 @@ Arguments are structs; a wrong one is refused with its field and what belongs th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +16,7 @@ import msgspec
 
 from pygent.errors import InvalidArgument, PygentError
 from pygent.lsp.base import FAILED, PARAMS, ResponseError
+from pygent.records import new_id
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
@@ -69,8 +72,42 @@ async def execute(server: PygentServer, params: Any) -> Any:
             {"field": "command", "expected": "a command of initialize"},
         )
     arguments = bind(found, params.get("arguments"))
-    server.command_token = params.get("workDoneToken")
-    return await answered(found.run(server, arguments))
+    running = RunningCommand(server, found.name, params.get("workDoneToken"))
+    running_command.set(running)
+    try:
+        return await answered(found.run(server, arguments))
+    finally:
+        running.end()
+
+
+class RunningCommand:
+    """A command while it runs: its progress, under the client's token or when it has something to say."""
+
+    def __init__(self, server: PygentServer, name: str, token: Any) -> None:
+        self.key = new_id("itm")
+        self._server = server
+        self._name = name
+        task = asyncio.current_task()
+        assert task is not None
+        self._cancel = task.cancel
+        if isinstance(token, str | int) and not isinstance(token, bool):
+            self._begin("", token)
+
+    def _begin(self, message: str, token: str | int | None) -> None:
+        title = f"Pygent: {self._name.removeprefix('pygent.')}"
+        self._server.works.begin(self.key, title, message, self._cancel, token)
+
+    def says(self, text: str) -> None:
+        """Show how far it is; waiting for an image is worth a progress of its own."""
+        self._begin(text, None)
+        self._server.works.report(self.key, text)
+
+    def end(self) -> None:
+        """It has ended, however it did."""
+        self._server.works.end(self.key)
+
+
+running_command: ContextVar[RunningCommand | None] = ContextVar("running_command", default=None)
 
 
 async def answered(work: Awaitable[Any]) -> Any:

@@ -1,101 +1,156 @@
-"""The editor's open documents, as the workspace sees them: the agent reads and edits the buffers."""
+"""The editors' open documents, as the workspace sees them: the agent reads and edits the buffers."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pygent.lsp.base import Declined
+from pygent.lsp.buffers import Buffer
+from pygent.lsp.changes import text_edits
+from pygent.lsp.surrogates import whole
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
 
 PATIENCE = 30.0
 """Seconds for a client to apply an edit."""
+SETTLE = 1.0
+"""Seconds for the text that an edit made to come back as a `didChange`."""
+ANNOTATION = "pygent"
 
 
 class OpenDocuments:
-    """`workspace.Documents` over a client's buffers."""
+    """The buffers of one client, and edits of them."""
 
     def __init__(self, server: PygentServer) -> None:
         self._server = server
 
-    def text(self, path: Path) -> str | None:
-        """The text of an open document."""
-        document = self._server.buffers.at(path)
-        return None if document is None else document.text
+    def at(self, path: Path) -> Buffer | None:
+        """The open document of a file."""
+        return self._server.buffers.at(path)
 
-    def dirty(self) -> list[Path]:
-        """Open documents whose text is not that of the file."""
-        found = []
-        for document in self._server.buffers:
-            path = document.path
-            if path is not None and _differs(path, document.text):
-                found.append(path)
-        return found
+    async def apply(self, buffer: Buffer, before: str, after: str, label: str) -> bool:
+        """Send a versioned edit of what differs; False if that is refused, or the text is another now."""
+        async with buffer.editing:
+            if whole(buffer.text) != before or self._server.buffers.get(buffer.uri) is not buffer:
+                return False
+            if before == after:
+                return True
+            edits = text_edits(before, after, buffer.encoding)
+            if not await self._send(self._changes(buffer.uri, buffer.version, edits, label), label):
+                return False
+            await self._settled(buffer, after)
+            return True
 
-    async def apply(self, path: Path, before: str, after: str, label: str) -> bool:
-        """Send a versioned edit of the lines that change; False if the client refuses it."""
-        document = self._server.buffers.at(path)
-        if document is None or document.text != before or not self._server.client.apply_edit:
+    async def create(self, path: Path, label: str) -> None:
+        """Let the client create a file that is about to be written, so that it can be undone there, too."""
+        if self._server.client.apply_edit and self._server.client.creates:
+            operation = {"kind": "create", "uri": path.as_uri(), "options": {"ignoreIfExists": True}}
+            await self._send(self._annotated({"documentChanges": [operation]}, [operation], label), label)
+
+    async def delete(self, buffer: Buffer, before: str, label: str) -> bool:
+        """Let the client delete an open document's file; False if it can't, or has another text by now."""
+        client = self._server.client
+        if not (client.apply_edit and client.deletes) or whole(buffer.text) != before:
             return False
-        edit = {"range": _range(before, after), "newText": _middle(before, after)}
-        identity = {"uri": document.uri, "version": document.version}
-        if self._server.client.document_changes:
-            changes: dict[str, Any] = {"documentChanges": [{"textDocument": identity, "edits": [edit]}]}
-            if self._server.client.labels:
-                edit["annotationId"] = "pygent"
-                changes["changeAnnotations"] = {"pygent": {"label": label}}
-        else:
-            changes = {"changes": {document.uri: [edit]}}
+        operation = {"kind": "delete", "uri": buffer.uri}
+        return await self._send(self._annotated({"documentChanges": [operation]}, [operation], label), label)
+
+    def _changes(
+        self, uri: str, version: int | None, edits: list[dict[str, Any]], label: str
+    ) -> dict[str, Any]:
+        if not self._server.client.document_changes:
+            return {"changes": {uri: edits}}
+        change = {"textDocument": {"uri": uri, "version": version}, "edits": edits}
+        return self._annotated({"documentChanges": [change]}, edits, label)
+
+    def _annotated(self, changes: dict[str, Any], parts: list[dict[str, Any]], label: str) -> dict[str, Any]:
+        """Name the edit where the client shows such names."""
+        if self._server.client.labels:
+            for part in parts:
+                part["annotationId"] = ANNOTATION
+            changes["changeAnnotations"] = {ANNOTATION: {"label": label, "needsConfirmation": False}}
+        return changes
+
+    async def _send(self, edit: dict[str, Any], label: str) -> bool:
+        if not self._server.client.apply_edit:
+            return False
         try:
-            params = {"label": f"Pygent: {label}", "edit": changes}
+            params = {"label": label, "edit": edit}
             answer = await self._server.protocol.ask("workspace/applyEdit", params, PATIENCE)
         except Declined:
             return False
-        return isinstance(answer, dict) and bool(answer.get("applied"))
+        return isinstance(answer, dict) and answer.get("applied") is True
+
+    async def _settled(self, buffer: Buffer, after: str) -> None:
+        """Wait until the new text is back, so that nothing is read or edited in between on the old one."""
+        deadline = asyncio.get_running_loop().time() + SETTLE
+        while _plain(buffer.text) != _plain(after):
+            buffer.news.clear()
+            left = deadline - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(buffer.news.wait(), left)
+            except asyncio.TimeoutError:
+                return
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+class SharedDocuments:
+    """`workspace.Documents` over the buffers of every client; of several the one that was typed in last."""
+
+    def __init__(self, connections: Sequence[PygentServer]) -> None:
+        self._connections = connections
+
+    def text(self, path: Path) -> str | None:
+        """The text of an open document."""
+        found = self._find(path)
+        return None if found is None else whole(found[1].text)
+
+    async def apply(self, path: Path, before: str, after: str, label: str) -> bool:
+        """Edit an open document; False if that was refused or its text is no longer `before`."""
+        found = self._find(path)
+        return found is not None and await found[0].apply(found[1], before, after, label)
+
+    async def create(self, path: Path, label: str) -> None:
+        """Let the editors that do this create a file that is about to be written."""
+        for connection in list(self._connections):
+            await connection.documents.create(path, label)
+
+    async def delete(self, path: Path, before: str, label: str) -> bool:
+        """Let the editor delete the file of an open document; False if it does not."""
+        found = self._find(path)
+        return found is not None and await found[0].delete(found[1], before, label)
+
+    def dirty(self) -> list[Path]:
+        """Open documents whose text is not that of the file."""
+        opened = {
+            buffer.path: buffer
+            for connection in self._connections
+            for buffer in connection.buffers
+            if buffer.path is not None
+        }
+        return [path for path, buffer in opened.items() if _differs(path, buffer.text)]
+
+    def _find(self, path: Path) -> tuple[OpenDocuments, Buffer] | None:
+        found = [
+            (connection.documents, buffer)
+            for connection in self._connections
+            if (buffer := connection.documents.at(path)) is not None
+        ]
+        return max(found, key=lambda pair: pair[1].touched, default=None)
 
 
 def _differs(path: Path, text: str) -> bool:
+    """Whether a file holds another text; a byte order mark, which editors hide, does not count."""
     try:
-        return path.read_bytes() != text.encode("utf-8", "surrogateescape")
+        data = path.read_bytes()
     except OSError:
         return True
-
-
-def _split(text: str) -> list[str]:
-    """Lines as the specification counts them: ended by a line feed, both, or a carriage return alone."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
-def _common(before: list[str], after: list[str]) -> tuple[int, int]:
-    """How many lines are the same at the start and, of the rest, at the end."""
-    shortest = min(len(before), len(after))
-    start = next((n for n in range(shortest) if before[n] != after[n]), shortest)
-    rest = shortest - start
-    end = next((n for n in range(rest) if before[-1 - n] != after[-1 - n]), rest)
-    return start, end
-
-
-def _range(before: str, after: str) -> dict[str, Any]:
-    """Whole lines, so that no encoding of columns matters."""
-    old, new = _split(before), _split(after)
-    start, end = _common(old[:-1], new[:-1]) if old[-1] == new[-1] else (_common(old, new)[0], 0)
-    start = min(start, len(old) - 1)
-    stop = len(old) - 1 - end
-    last = {"line": stop, "character": 0}
-    if old[-1] != new[-1]:
-        last = {"line": len(old) - 1, "character": 2**31 - 1}
-    return {"start": {"line": start, "character": 0}, "end": last}
-
-
-def _middle(before: str, after: str) -> str:
-    """What stands in the place of that range."""
-    old, new = _split(before), _split(after)
-    newline = "\r\n" if "\r\n" in after else "\n"
-    if old[-1] != new[-1]:
-        start = min(_common(old, new)[0], len(old) - 1)
-        return newline.join(new[start:])
-    start, end = _common(old[:-1], new[:-1])
-    start = min(start, len(old) - 1)
-    return "".join(line + newline for line in new[start : len(new) - 1 - end])
+    encoded = whole(text).encode()
+    return data not in (encoded, b"\xef\xbb\xbf" + encoded)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pygent.events import Envelope, Notice, ToolStarted, TurnFinished, TurnStarted
-from pygent.lsp.base import Declined
-from pygent.records import Approval, Decision, Question
+from pygent.events import (
+    EPHEMERAL,
+    Envelope,
+    Notice,
+    TaskChanged,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from pygent.lsp.base import UNKNOWN, Declined
+from pygent.records import Approval, Decision, Question, now_ms
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
 
+log = logging.getLogger("pygent.lsp")
 ACTIONS = {"Allow": "accept", "Allow for Session": "acceptForSession", "Deny": "decline", "Cancel": "cancel"}
 LEVELS = {"error": 1, "warning": 2, "info": 3}
+MAX_DETAIL = 4000
+"""Characters of what is asked that a message shows."""
 
 
 class LspFront:
@@ -25,99 +36,110 @@ class LspFront:
 
     def __init__(self, server: PygentServer) -> None:
         self._server = server
-        self._progress: dict[str, str | int] = {}
-        self._creating: set[asyncio.Task[None]] = set()
+        self._refused: set[str] = set()
+        self._left_out: dict[str, Envelope] = {}
 
     def emit(self, envelope: Envelope) -> None:
         """Send the event to a client that wants events, progress and messages to one that does not."""
-        server = self._server
-        if server.options.events:
-            server.protocol.send(
-                b'{"jsonrpc":"2.0","method":"pygent/event","params":%s}' % msgspec.json.encode(envelope)
-            )
-        elif isinstance(envelope.event, Notice) and envelope.event.level != "info":
-            params = {"type": LEVELS[envelope.event.level], "message": envelope.event.text}
-            server.protocol.tell("window/showMessage", params)
-        server.conversations.hear(envelope)
+        try:
+            self._emit(envelope)
+        except Exception:  # the turn goes on, whatever one client's view of it suffers
+            log.exception("an event could not be shown")
+
+    def _emit(self, envelope: Envelope) -> None:
+        event = envelope.event
+        if self._server.options.events:
+            self._send(envelope)
+        elif isinstance(event, Notice) and event.level != "info" and event.code != "retry":
+            params = {"type": LEVELS[event.level], "message": event.text}
+            self._server.protocol.tell("window/showMessage", params, "stored")
         self._show_progress(envelope)
+        self._server.conversations.hear(envelope)
+
+    def _send(self, envelope: Envelope) -> None:
+        passing = isinstance(envelope.event, EPHEMERAL)
+        body = b'{"jsonrpc":"2.0","method":"pygent/event","params":%s}' % msgspec.json.encode(envelope)
+        if not self._server.protocol.outbox.put(body, "passing" if passing else "stored") and not passing:
+            self._left_out[envelope.session_id] = envelope
+
+    def caught_up(self) -> None:
+        """A client that was slow has read up: tell which stored events it has to read again."""
+        for last in self._left_out.values():
+            text = f"Events up to {last.seq} were left out: read them with pygent.session.events."
+            notice = Notice(level="warning", text=text, code="leftOut")
+            self._send(msgspec.structs.replace(last, at=now_ms(), event=notice, turn_id=None))
+        self._left_out = {}
+
+    # -- asking ----------------------------------------------------------------------------------
 
     async def approve(self, approval: Approval) -> Decision | None:
         """Ask by `pygent/approve`, else by a message with buttons, else leave it to others."""
-        server = self._server
-        try:
-            if server.options.approvals:
-                answer = await server.protocol.ask("pygent/approve", approval)
+        if self._server.options.approvals:
+            answer = await self._ask("pygent/approve", approval)
+            try:
                 return msgspec.convert(answer, Decision)
-            if not server.client.messages:
-                return None
-            detail = approval.diff or approval.detail
-            isolation = "NO SANDBOX" if approval.isolation == "local" else approval.isolation
-            answer = await self._choose(f"{approval.title} ({isolation}): {detail}"[:4000], list(ACTIONS))
-        except (Declined, msgspec.ValidationError):
-            return None
-        verdict = ACTIONS.get(answer or "")
+            except msgspec.ValidationError:
+                pass  # no answer that we know: the next way
+        isolation = "NO SANDBOX" if approval.isolation == "local" else approval.isolation
+        message = f"{approval.title} ({isolation}): {approval.diff or approval.detail}"
+        verdict = ACTIONS.get(await self._choose(message, list(ACTIONS)) or "")
         return None if verdict is None else msgspec.convert({"decision": verdict}, Decision)
 
     async def ask(self, question: Question) -> str | None:
         """Ask by `pygent/ask`, else by a message with the options, else nobody can answer."""
-        server = self._server
-        try:
-            if server.options.questions:
-                answer = await server.protocol.ask("pygent/ask", question)
-                text = answer.get("answer") if isinstance(answer, dict) else None
-                return text if isinstance(text, str) else None
-            if question.options and server.client.messages:
-                return await self._choose(question.prompt, question.options)
-        except Declined:
-            pass
-        return None
-
-    def use_token(self, turn_id: str, token: str | int) -> None:
-        """Show a turn's progress under the token of the request that began it."""
-        self._progress[turn_id] = token
+        if self._server.options.questions:
+            answer = await self._ask("pygent/ask", question)
+            text = answer.get("answer") if isinstance(answer, dict) else None
+            if isinstance(text, str):
+                return text
+        return await self._choose(question.prompt, question.options) if question.options else None
 
     async def _choose(self, message: str, options: list[str]) -> str | None:
-        params = {"type": 2, "message": message, "actions": [{"title": title} for title in options]}
-        answer = await self._server.protocol.ask("window/showMessageRequest", params)
+        params = {
+            "type": 2,
+            "message": message[:MAX_DETAIL],
+            "actions": [{"title": title} for title in options],
+        }
+        answer = await self._ask("window/showMessageRequest", params)
         title = answer.get("title") if isinstance(answer, dict) else None
         return title if title in options else None
+
+    async def _ask(self, method: str, params: Any) -> Any:
+        """The client's answer; None if it has none, and no second try where it does not know the method."""
+        if method in self._refused:
+            return None
+        try:
+            return await self._server.protocol.ask(method, params)
+        except Declined as refused:
+            if refused.code == UNKNOWN:
+                self._refused.add(method)
+            return None
 
     # -- progress --------------------------------------------------------------------------------
 
     def _show_progress(self, envelope: Envelope) -> None:
-        turn_id, event = envelope.turn_id, envelope.event
-        if turn_id is None:
+        turn_id, event, progress = envelope.turn_id, envelope.event, self._server.works
+        if turn_id is None or isinstance(event, (*EPHEMERAL, TaskChanged)):
             return
         if isinstance(event, TurnStarted):
-            title = "Pygent task" if envelope.task_id else "Pygent"
-            begin = {"kind": "begin", "title": title, "message": event.text[:80], "cancellable": True}
-            self._begin(turn_id, begin)
-        elif turn_id in self._progress and isinstance(event, ToolStarted):
-            self._report(turn_id, {"kind": "report", "message": event.title[:120]})
-        elif turn_id in self._progress and isinstance(event, TurnFinished):
-            self._report(turn_id, {"kind": "end", "message": event.status})
-            del self._progress[turn_id]
+            progress.begin(turn_id, self._title(envelope), event.text, lambda: self._cancel(envelope))
+        elif isinstance(event, ToolStarted):
+            progress.report(turn_id, event.title)
+        elif isinstance(event, Notice):
+            progress.report(turn_id, event.text)
+        elif isinstance(event, TurnFinished):
+            progress.end(turn_id, event.status)
 
-    def _begin(self, turn_id: str, value: dict[str, Any]) -> None:
-        if turn_id in self._progress:
-            self._report(turn_id, value)
-        elif self._server.client.progress:
-            task = asyncio.ensure_future(self._create(turn_id, value))
-            self._creating.add(task)
-            task.add_done_callback(self._creating.discard)
+    def _title(self, envelope: Envelope) -> str:
+        if envelope.task_id is None:
+            return "Pygent"
+        return f"Pygent task: {self._server.app.tasks.get(envelope.task_id).title}"
 
-    async def _create(self, turn_id: str, value: dict[str, Any]) -> None:
-        try:
-            await self._server.protocol.ask("window/workDoneProgress/create", {"token": turn_id}, 30)
-        except Declined:
-            return
-        if any(session.turn_id == turn_id for session in self._server.app.sessions.running()):
-            self._progress[turn_id] = turn_id
-            self._report(turn_id, value)
-
-    def _report(self, turn_id: str, value: dict[str, Any]) -> None:
-        self._server.protocol.tell("$/progress", {"token": self._progress[turn_id], "value": value})
-
-    def turn_of(self, token: str | int) -> str | None:
-        """The turn that a progress token stands for."""
-        return next((turn for turn, known in self._progress.items() if known == token), None)
+    def _cancel(self, envelope: Envelope) -> None:
+        """End the turn that is shown, or the task."""
+        app = self._server.app
+        if envelope.task_id is not None:
+            self._server.later(app.tasks.cancel(envelope.task_id))
+        for session in app.sessions.running():
+            if session.turn_id == envelope.turn_id and envelope.task_id is None:
+                self._server.later(session.cancel())

@@ -20,7 +20,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the optional requests and notifications the client takes."""
 
-    messages: bool = False
     progress: bool = False
     apply_edit: bool = False
     document_changes: bool = False
@@ -29,6 +28,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     action_literals: bool = False
     blocks: bool = False
     """The editor stands still while a command runs (those of Emacs), so it is answered at once."""
+    creates: bool = False
+    deletes: bool = False
+    configuration: bool = False
     dynamic: frozenset[str] = frozenset()
 
     def registers(self, method: str) -> bool:
@@ -57,13 +59,22 @@ def client_of(params: dict[str, Any]) -> Client:
     """What the client can, whatever else it says."""
 
     def has(*path: str) -> bool:
+        value = find(*path)
+        return value is not None and value is not False
+
+    def find(*path: str) -> Any:
         value: Any = params.get("capabilities")
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        return value is not None and value is not False
+        return value
 
+    operations = find("workspace", "workspaceEdit", "resourceOperations")
+    operations = (
+        operations
+        if isinstance(operations, list) and has("workspace", "workspaceEdit", "documentChanges")
+        else []
+    )
     return Client(
-        messages=has("window", "showMessage"),
         progress=has("window", "workDoneProgress"),
         apply_edit=has("workspace", "applyEdit"),
         document_changes=has("workspace", "workspaceEdit", "documentChanges"),
@@ -71,10 +82,13 @@ def client_of(params: dict[str, Any]) -> Client:
         refreshes_lenses=has("workspace", "codeLens", "refreshSupport"),
         action_literals=has("textDocument", "codeAction", "codeActionLiteralSupport"),
         blocks=_is_emacs(params, named=has("window")),
+        creates="create" in operations,
+        deletes="delete" in operations,
+        configuration=has("workspace", "configuration"),
         dynamic=frozenset(
             f"{area}/{name}"
             for area in ("textDocument", "workspace")
-            for name in (params.get("capabilities") or {}).get(area) or ()
+            for name in find(area) or ()
             if has(area, name, "dynamicRegistration")
         ),
     )

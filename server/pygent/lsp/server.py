@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-import tempfile
 import threading
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from lsprotocol import types
 
 from pygent import __version__
 from pygent.errors import PygentError
 from pygent.events import event_types
-from pygent.lsp.base import BaseServer
+from pygent.lsp.base import BaseServer, Declined
 from pygent.lsp.buffers import Buffers
-from pygent.lsp.commands import COMMANDS, execute
+from pygent.lsp.commands import COMMANDS, execute, running_command
 from pygent.lsp.conversations import features as conversations
 from pygent.lsp.conversations.open import Conversations
-from pygent.lsp.documents import OpenDocuments
+from pygent.lsp.documents import OpenDocuments, SharedDocuments
 from pygent.lsp.features import Features
+from pygent.lsp.folders import SETTINGS_NAMES, Folders, editor_settings
 from pygent.lsp.front import LspFront
 from pygent.lsp.options import Client, Options, client_of, options_of
+from pygent.lsp.progress import Progress
+from pygent.lsp.trace import TRACES
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
@@ -35,25 +38,26 @@ if TYPE_CHECKING:
     from pygent.tools.toolbox import Toolbox
 
 log = logging.getLogger("pygent.lsp")
-SETTINGS_FILES = ("**/pygent.toml", "**/.env", "**/.pygent.toml")
 
 FEATURES: tuple[ModuleType, ...] = (conversations,)
 """The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 
 class Host:
-    """The App of a server process, made when it is first needed and shared by its connections."""
+    """The App of a server process, made when it is first needed, and its connections, which share it."""
 
     def __init__(self, make: Callable[[], App]) -> None:
         self._make = make
         self._app: App | None = None
-        self.loading: asyncio.Future[None] | None = None
+        self.connections: list[PygentServer] = []
+        self.documents = SharedDocuments(self.connections)
 
     @property
     def app(self) -> App:
         """The App."""
         if self._app is None:
             self._app = self._make()
+            self._app.sessions.documents = self.documents
         return self._app
 
     def preload(self) -> None:
@@ -77,30 +81,26 @@ class PygentServer(BaseServer):
         self.host = host
         self.options = Options()
         self.client = Client()
+        self.trace = "off"
+        self.met = asyncio.Event()
+        self.works = Progress(self)
         self.front = LspFront(self)
         self.buffers = Buffers(self.encoding)
         self.documents = OpenDocuments(self)
         self.features = Features(self)
+        self.roots = Folders(self)
         self.conversations = Conversations(self)
-        self.command_token: str | int | None = None
         self.last_session: str | None = None
         self.asked: str | None = None
         self.persona: str | None = None
         self._attached = False
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._published: set[str] = set()
-        self.protocol.custom["workspace/executeCommand"] = self._execute
-        for name in COMMANDS:
-            self.protocol.fm.commands[name] = _registered
-        watchers = [{"globPattern": pattern} for pattern in SETTINGS_FILES]
-        self.features.register("workspace/didChangeWatchedFiles", {"watchers": watchers})
-        self.features.announce("experimental", {"pygent": {"protocol": 1, "events": event_types()}})
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._announce()
         self._register()
         for module in FEATURES:
             module.register(self)
-
-    async def _execute(self, params: Any) -> Any:
-        return await execute(self, params)
+        host.connections.append(self)
 
     @property
     def app(self) -> App:
@@ -118,12 +118,26 @@ class PygentServer(BaseServer):
 
         return Toolbox(delegates=True)
 
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something besides; what goes wrong with it is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work besides failed", exc_info=error)
+
     def disconnect(self) -> None:
         """Forget the client."""
+        self.host.connections.remove(self)
+        self.protocol.close()
+        for task in self._tasks:
+            task.cancel()
         if self._attached:
             self.host.app.detach(self.front)
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self.roots.close()
 
     # -- folders and sessions --------------------------------------------------------------------
 
@@ -132,136 +146,130 @@ class PygentServer(BaseServer):
 
         Raises PygentError.
         """
-        path = self._path(uri)
-        folder = self.app.sessions.folder(path, editor=self.options.config, trusted=self._trusted(path))
-        folder.workspace.documents = self.documents
-        return folder
+        return self.roots.get(uri)
 
     def folders(self) -> list[Folder]:
         """Every folder of the client's workspace."""
-        return [self.folder(uri) for uri in self.workspace.folders] or [self.folder()]
+        return self.roots.all()
 
     def session(self, session_id: str | None) -> Session | None:
-        """A session by its id, with the editor's buffers; None without an id.  Raises PygentError."""
-        if session_id is None:
-            return None
-        session = self.app.sessions.get(session_id)
-        session.folder.workspace.documents = self.documents
-        return session
-
-    def _path(self, uri: str | None) -> Path:
-        if uri is not None:
-            path = path_of(uri)
-            if path is None or not path.is_dir():
-                raise PygentError("notFound", f"There is no folder {uri}.", "Give the file: URI of a folder.")
-            return path
-        known = [*self.workspace.folders, *([self.workspace.root_uri] if self.workspace.root_uri else [])]
-        path = next((path for one in known if (path := path_of(one)) is not None and path.is_dir()), None)
-        if path is not None:
-            return path
-        if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="pygent-workspace-")
-        return Path(self._scratch.name)
-
-    def _trusted(self, path: Path) -> bool | None:
-        """The editor's word for a folder; None where it says nothing."""
-        said = self.options.trusted
-        if isinstance(said, bool):
-            return True if said else None
-        real = path.resolve()
-        return True if any((one := path_of(uri)) and one.resolve() == real for uri in said) else None
+        """A session by its id; None without an id.  Raises PygentError."""
+        return None if session_id is None else self.app.sessions.get(session_id)
 
     # -- life ------------------------------------------------------------------------------------
 
+    def _announce(self) -> None:
+        features = self.features
+        features.announce("experimental", {"pygent": {"protocol": 1, "events": event_types()}})
+        features.announce("executeCommandProvider", {"commands": list(COMMANDS), "workDoneProgress": True})
+        features.announce(
+            "textDocumentSync", {"openClose": True, "change": 2, "save": {"includeText": False}}
+        )
+        folders = {"supported": True, "changeNotifications": True}
+        features.announce("workspace", {"workspaceFolders": folders})
+        watchers = [{"globPattern": f"**/{name}"} for name in SETTINGS_NAMES]
+        features.register("workspace/didChangeWatchedFiles", {"watchers": watchers})
+        features.register("workspace/didChangeConfiguration", {})
+
     def _register(self) -> None:
+        self.protocol.custom["workspace/executeCommand"] = lambda params: execute(self, params)
+        self.protocol.capabilities = lambda: self.features.capabilities
         self.protocol.taken.update(
             {
+                "initialized": self._on_initialized,
                 "textDocument/didOpen": self.buffers.opened,
                 "textDocument/didChange": self.buffers.changed,
                 "textDocument/didClose": self.buffers.closed,
+                "textDocument/didSave": self._on_save,
+                "workspace/didChangeConfiguration": self._on_configuration,
+                "workspace/didChangeWatchedFiles": self._on_files,
+                "workspace/didChangeWorkspaceFolders": self._on_folders,
+                "window/workDoneProgress/cancel": self.works.cancelled,
+                "$/setTrace": self._on_trace,
             }
         )
-        self.protocol.capabilities = lambda: self.features.capabilities
         # pygls marks the functions that it is given, which methods do not bear.
-        self.protocol.fm.features.update(
-            {
-                types.INITIALIZE: self._on_initialize,
-                types.INITIALIZED: self._on_initialized,
-                types.WORKSPACE_DID_CHANGE_CONFIGURATION: self._on_configuration,
-                types.WORKSPACE_DID_CHANGE_WATCHED_FILES: self._on_files,
-                types.TEXT_DOCUMENT_DID_SAVE: self._on_save,
-                types.WINDOW_WORK_DONE_PROGRESS_CANCEL: self._on_progress_cancel,
-            }
-        )
+        self.protocol.fm.features[types.INITIALIZE] = self._on_initialize
 
     def encoding(self) -> str:
         """The negotiated position encoding: utf-8, utf-16 or utf-32."""
         chosen = self.workspace.position_encoding
         return str(getattr(chosen, "value", chosen))
 
-    def _on_initialize(self, params: types.InitializeParams) -> None:
-        raw = self.protocol.raw_params
+    def _on_initialize(self, _: types.InitializeParams) -> None:
+        raw, loop = self.protocol.raw_params, asyncio.get_running_loop()
+        self.protocol.outbox.caught_up = functools.partial(soon, loop, self.front.caught_up)
         self.options, problem = options_of(raw)
         self.client = client_of(raw)
+        self.roots.begin(raw)
+        self._on_trace({"value": raw.get("trace")})
         self.features.settle()
+        self.met.set()
         if problem:
             log.warning("%s", problem)
 
     def _on_initialized(self, _: Any) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(self._settle)
+        asyncio.get_running_loop().call_soon(self._settle)
 
     def _settle(self) -> None:
         """After the handshake: load, tell about the settings, go on with tasks, watch files."""
-        self.host.preload()
         try:
+            self.host.preload()
             self.publish()
             self.app.stay([folder.uri for folder in self.folders()])
         except PygentError as error:
             self.protocol.tell("window/showMessage", {"type": 1, "message": error.message})
+        self.later(self._greet())
+
+    async def _greet(self) -> None:
+        """What we ask of the client itself: to watch files, and for its settings."""
         if registrations := self.features.registrations():
-            task = asyncio.ensure_future(
-                self.protocol.ask("client/registerCapability", {"registrations": registrations}, 30)
-            )
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                await self.protocol.ask("client/registerCapability", {"registrations": registrations}, 30)
+            except Declined:
+                log.info("the client registers no capabilities")
+        if self.client.configuration:
+            await self.roots.pull()
+            self.publish()
 
-    def _on_configuration(self, params: types.DidChangeConfigurationParams) -> None:
-        given = params.settings
-        ours = given.get("pygent") if isinstance(given, dict) else getattr(given, "pygent", None)
+    def _on_trace(self, params: dict[str, Any]) -> None:
+        self.trace = value if (value := params.get("value")) in TRACES else "off"
+
+    def _on_configuration(self, params: dict[str, Any]) -> None:
+        given = params.get("settings")
+        ours = given.get("pygent") if isinstance(given, dict) else None
         if isinstance(ours, dict):
-            self.options = Options(
-                **{
-                    **{name: getattr(self.options, name) for name in Options.__struct_fields__},
-                    "config": ours,
-                }
-            )
+            self.options = msgspec.structs.replace(self.options, config=editor_settings(ours))
+            self.roots.configure()
+        elif self.client.configuration:
+            self.later(self.roots.pull())
         self.reload()
 
-    def _on_files(self, _: types.DidChangeWatchedFilesParams) -> None:
-        self.reload()
-
-    def _on_save(self, params: types.DidSaveTextDocumentParams) -> None:
-        path = path_of(params.text_document.uri)
-        if path is not None and path.name in ("pygent.toml", ".pygent.toml", ".env"):
+    def _on_files(self, params: dict[str, Any]) -> None:
+        if any(_is_settings(one.get("uri", "")) for one in params.get("changes") or []):
             self.reload()
 
-    def _on_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
-        turn = self.front.turn_of(params.token)
-        for session in self.app.sessions.running():
-            if session.turn_id == turn:
-                task = asyncio.ensure_future(session.cancel())
-                task.add_done_callback(lambda _: None)
+    def _on_save(self, params: dict[str, Any]) -> None:
+        if _is_settings(params["textDocument"]["uri"]):
+            self.reload()
+
+    def _on_folders(self, params: dict[str, Any]) -> None:
+        self.roots.changed(params)
+        self.publish()
+        if self.client.configuration:
+            self.later(self.roots.pull())
 
     def say(self, text: str) -> None:
         """Tell of a wait or a choice of the sandbox."""
-        self.protocol.tell("window/logMessage", {"type": 3, "message": text})
+        self.protocol.tell("window/logMessage", {"type": 3, "message": text}, "passing")
+        if (command := running_command.get()) is not None:
+            command.says(text)
 
     # -- settings --------------------------------------------------------------------------------
 
     def reload(self) -> None:
         """Read the settings of every folder again and publish what is wrong with them."""
-        for folder in self.folders():
-            folder.reload()
+        self.roots.reload()
         self.publish()
 
     def publish(self) -> None:
@@ -276,5 +284,12 @@ class PygentServer(BaseServer):
         self._published = set(found)
 
 
-def _registered() -> None:
-    """Stands in pygls' own registry, so that the command is announced; ours runs it."""
+def soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call something on the loop, from any thread, if it still runs."""
+    with contextlib.suppress(RuntimeError):  # the loop ended first
+        loop.call_soon_threadsafe(call)
+
+
+def _is_settings(uri: str) -> bool:
+    path = path_of(uri)
+    return path is not None and path.name in SETTINGS_NAMES

@@ -1,4 +1,4 @@
-"""Bytes in and out: frames of the LSP base protocol, a thread that reads and a thread that writes.
+"""Bytes in and out: frames of the LSP base protocol, and threads of their own for reading and writing.
 
 The reader has a thread of its own so that busy handlers never make the server deaf, the writer so that a
 client which stops reading never freezes it.  Nothing else can write to the protocol's file descriptor.
@@ -9,60 +9,89 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import re
 import sys
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+
+from pygent.lsp.outbox import Outbox
 
 MAX_MESSAGE = 64 * 1024 * 1024
-_LENGTH = re.compile(rb"content-length:\s*(\d+)", re.I)
+"""Bytes of the largest message that is taken in."""
+MAX_HEADER = 64 * 1024
+_END = re.compile(rb"\r?\n\r?\n")
+_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([^\r\n]*)", re.I)
+_HEADER = re.compile(rb"\s*(?:content-(?:length|type)[ \t]*:[^\r\n]*\r?\n?)+", re.I)
 
 
 class BadFrame(Exception):
-    """A header that no message can follow."""
+    """What stands in the stream where a message should begin; the message says what is wrong."""
 
 
 class FrameReader:
     """Cuts a stream of bytes into message bodies.
 
-    Header names in any case and bare line feeds are accepted; a length beyond `MAX_MESSAGE` is not.
+    Header names in any case and bare line feeds are accepted.  After a header that no message can follow,
+    reported once as BadFrame, it goes on at the next good one: a JSON text has no line that looks like one.
+    `strict` accepts the headers of the base protocol only, which an HTTP request never has: else any web page
+    could speak to a socket on this machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
         self._buffer = bytearray()
         self._length: int | None = None
+        self._lost = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that are complete now.  Raises BadFrame."""
+    def feed(self, data: bytes) -> list[bytes | BadFrame]:
+        """The bodies that are complete now, in order, and what was wrong between them."""
         self._buffer += data
-        bodies: list[bytes] = []
+        found: list[bytes | BadFrame] = []
         while True:
-            if self._length is None and not self._header():
-                return bodies
+            if self._length is None:
+                try:
+                    if not self._header():
+                        return found
+                except BadFrame as problem:
+                    if not self._lost:
+                        found.append(problem)
+                    self._lost = True
+                    continue
             assert self._length is not None
             if len(self._buffer) < self._length:
-                return bodies
-            bodies.append(bytes(self._buffer[: self._length]))
+                return found
+            found.append(bytes(self._buffer[: self._length]))
             del self._buffer[: self._length]
             self._length = None
 
     def _header(self) -> bool:
-        found = re.search(rb"\r?\n\r?\n", self._buffer)
-        if found is None:
-            if len(self._buffer) > 64 * 1024:
-                raise BadFrame("the header has no end")
-            return False
-        head = bytes(self._buffer[: found.start()])
-        del self._buffer[: found.end()]
-        length = _LENGTH.search(head)
-        if length is None:
-            return self._header() if self._buffer else False
-        if int(length[1]) > MAX_MESSAGE:
-            raise BadFrame(f"a message of {int(length[1])} bytes is larger than {MAX_MESSAGE}")
-        self._length = int(length[1])
+        """Whether the length of the next message is known.  Raises BadFrame."""
+        end = _END.search(self._buffer)
+        if end is None:
+            if len(self._buffer) <= MAX_HEADER:
+                return False
+            del self._buffer[:-256]  # what may be the beginning of a good header
+            raise BadFrame("the header has no end")
+        head = bytes(self._buffer[: end.end()])
+        del self._buffer[: end.end()]
+        if self._strict and not _HEADER.fullmatch(head.rstrip(b"\r\n") + b"\n"):
+            raise BadFrame("the header is not one of the LSP base protocol")
+        self._length = _length(head)
+        self._lost = False
         return True
+
+
+def _length(head: bytes) -> int:
+    """The length in a header; the last one, as what was lost may stand before it.  Raises BadFrame."""
+    given = _LENGTH.findall(head)
+    if not given:
+        raise BadFrame("the header has no Content-Length")
+    text = given[-1].strip()
+    if not text.isdigit():
+        raise BadFrame("the Content-Length is no number of bytes")
+    if len(text) > 12 or int(text) > MAX_MESSAGE:
+        raise BadFrame(f"the message is larger than {MAX_MESSAGE} bytes")
+    return int(text)
 
 
 def frame(body: bytes) -> bytes:
@@ -70,76 +99,66 @@ def frame(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def claim_stdout() -> int:
-    """A private copy of standard output; from now on whatever prints goes to standard error."""
-    private = os.dup(1)
+def claim_streams() -> tuple[int, int]:
+    """Private copies of standard input and output.
+
+    From now on whatever prints goes to standard error, also from C and from child processes, and whatever
+    reads standard input finds its end.
+    """
+    private = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return private
 
 
-class Writer:
-    """Writes frames from a thread of its own, what is waiting in one go."""
+def write_in_thread(descriptor: int, outbox: Outbox, gone: Callable[[], None]) -> threading.Thread:
+    """Write what is in the outbox from a thread, until it is closed, or the client is `gone`."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="lsp-writer", daemon=True)
-        self._thread.start()
-
-    def send(self, body: bytes) -> None:
-        """Queue a message."""
-        self._queue.put(frame(body))
-
-    def close(self, seconds: float = 2.0) -> None:
-        """Write what is queued, but wait no longer than this for a client that does not read."""
-        self._queue.put(None)
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        while (data := self._queue.get()) is not None:
-            pieces, last = [data], False
-            while not self._queue.empty() and len(pieces) < 1000:
-                more = self._queue.get()
-                if more is None:
-                    last = True
-                    break
-                pieces.append(more)
-            if not self._write(b"".join(pieces)) or last:
+    def run() -> None:
+        while bodies := outbox.wait():
+            if not _write(descriptor, b"".join(map(frame, bodies))):
+                outbox.close()
+                gone()
                 return
 
-    def _write(self, data: bytes) -> bool:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._descriptor, view) :]
-            except OSError:
-                return False
-        return True
+    thread = threading.Thread(target=run, name="lsp-writer", daemon=True)
+    thread.start()
+    return thread
+
+
+def _write(descriptor: int, data: bytes) -> bool:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except OSError:
+            return False
+    return True
 
 
 def read_in_thread(
-    stream: BinaryIO,
+    descriptor: int,
     loop: asyncio.AbstractEventLoop,
-    deliver: Callable[[bytes], None],
-    ended: Callable[[str | None], None],
+    deliver: Callable[[bytes | BadFrame], None],
+    ended: Callable[[], None],
+    outbox: Outbox,
 ) -> None:
     """Read frames from a thread; `deliver` and `ended` are called on the loop.
 
-    `ended` gets None at the end of the stream, or what was wrong with it.
+    While the outbox is full nothing is read: a client that does not hear may not speak either.
     """
 
     def run() -> None:
-        frames, problem = FrameReader(), None
-        try:
-            while data := os.read(stream.fileno(), 1 << 16):
-                for body in frames.feed(data):
-                    loop.call_soon_threadsafe(deliver, body)
-        except BadFrame as error:
-            problem = str(error)
-        except OSError:
-            pass
-        with contextlib.suppress(RuntimeError):  # the loop ended first
-            loop.call_soon_threadsafe(ended, problem)
+        frames = FrameReader()
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop ended first
+            while data := os.read(descriptor, 1 << 16):
+                for one in frames.feed(data):
+                    loop.call_soon_threadsafe(deliver, one)
+                outbox.wait_for_room()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended)
 
     threading.Thread(target=run, name="lsp-reader", daemon=True).start()

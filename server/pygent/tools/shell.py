@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from pygent.errors import ToolError
-from pygent.events import ToolOutput
+from pygent.events import Notice, ToolOutput
 from pygent.sandbox import CommandResult
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.background import start
@@ -39,8 +39,12 @@ class Bash(Arguments):
         reason = banned(self.cmd, settings.banned_commands, settings.banned_apps)
         if reason is not None:
             raise ToolError(f"This command may not be run here: {reason}.")
+        unseen = _unseen(context)
         if settings.confirm_bash:
-            await context.confirm(kind="command", title="Run a command", detail=self.cmd, command=self.cmd)
+            detail = f"{self.cmd}\n\n{unseen}" if unseen else self.cmd
+            await context.confirm(kind="command", title="Run a command", detail=detail, command=self.cmd)
+        if unseen := _unseen(context):
+            context.emit(Notice(level="info", text=unseen, code="unsaved"))
         sandbox = await context.sandbox()
         if self.background:
             return await start(context, sandbox, self.cmd, context.outputs)
@@ -52,11 +56,18 @@ class Bash(Arguments):
             outputs=context.outputs,
         )
         return Result(
-            _report(done, limit),
+            _report(done, limit) + (f"\n[{unseen}]" if unseen else ""),
             status="timedOut" if done.timed_out else "completed" if done.exit_code == 0 else "failed",
             exit_code=done.exit_code,
             truncated=done.truncated,
         )
+
+
+def _unseen(context: ToolContext) -> str:
+    """Which unsaved texts the command will not see."""
+    names = context.workspace.unseen()
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f"Not saved in the editor, so commands see the older files: {shown}." if names else ""
 
 
 def _report(done: CommandResult, limit: float) -> str:

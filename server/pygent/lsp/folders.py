@@ -1,0 +1,169 @@
+"""The client's workspace folders: each has its own settings, sandbox and trust."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pygent.config import config_files
+from pygent.errors import PygentError
+from pygent.lsp.base import Declined
+from pygent.paths import path_of
+
+if TYPE_CHECKING:
+    from pygent.folder import Folder
+    from pygent.lsp.server import PygentServer
+
+log = logging.getLogger("pygent.lsp")
+SETTINGS_NAMES = ("pygent.toml", ".pygent.toml", ".env")
+PATIENCE = 10.0
+"""Seconds for a client to tell its settings."""
+
+
+class Folders:
+    """The folders of one connection, opened when they are first used."""
+
+    def __init__(self, server: PygentServer) -> None:
+        self._server = server
+        self._roots: dict[str, Path] = {}
+        self._pulled: dict[Path, dict[str, Any]] = {}
+        self._opened: set[Path] = set()
+        self._read: dict[Path, object] = {}
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def begin(self, params: dict[str, Any]) -> None:
+        """Take in the folders of `initialize`."""
+        given = params.get("workspaceFolders") or []
+        if not given and isinstance(uri := params.get("rootUri"), str):
+            given = [{"uri": uri}]
+        elif not given and isinstance(path := params.get("rootPath"), str):
+            given = [{"uri": Path(path).as_uri()}] if Path(path).is_absolute() else []
+        self._add(given)
+
+    def changed(self, params: dict[str, Any]) -> None:
+        """`workspace/didChangeWorkspaceFolders`."""
+        for one in params["event"].get("removed") or []:
+            self._roots.pop(one["uri"], None)
+        self._add(params["event"].get("added") or [])
+
+    def _add(self, given: list[Any]) -> None:
+        for one in given:
+            path = path_of(one["uri"])
+            if path is not None:
+                self._roots[one["uri"]] = path
+
+    def uris(self) -> list[str]:
+        """The URIs of the client's folders, as it writes them."""
+        return list(self._roots)
+
+    def get(self, uri: str | None = None) -> Folder:
+        """The folder of a URI, else the first that is there, else a temporary one.
+
+        Its settings are read again when a file of them has changed.  Raises PygentError.
+        """
+        path = self._path(uri)
+        sessions = self._server.app.sessions
+        if path not in self._opened:
+            folder = sessions.folder(path, editor=self._settings(path), trusted=self._trusted(path))
+            self._opened.add(path)
+            self._read[path] = _stamp(folder)
+        else:
+            folder = sessions.folder(path)
+            if self._read[path] != (now := _stamp(folder)):
+                self._read[path] = now
+                folder.reload()
+        return folder
+
+    def all(self) -> list[Folder]:
+        """Every folder of the client that is there, else the one that `get` gives."""
+        there = [uri for uri, path in self._roots.items() if path.is_dir()]
+        return [self.get(uri) for uri in there] or [self.get()]
+
+    def reload(self) -> None:
+        """Read the settings of every folder again."""
+        for folder in self.all():
+            folder.reload()
+
+    async def pull(self) -> None:
+        """Ask the client for its settings of each folder, where it tells them."""
+        items: list[dict[str, str]] = [{"section": "pygent", "scopeUri": uri} for uri in self._roots]
+        try:
+            answer = await self._server.protocol.ask(
+                "workspace/configuration", {"items": items or [{"section": "pygent"}]}, PATIENCE
+            )
+        except Declined:
+            return
+        if not isinstance(answer, list):
+            return
+        paths = list(self._roots.values()) or [self._path(None)]
+        self._pulled = {
+            path: settings
+            for path, settings in zip(paths, answer, strict=False)
+            if isinstance(settings, dict)
+        }
+        self.configure()
+
+    def configure(self) -> None:
+        """Put the editor's settings, as they are known now, into every open folder."""
+        for folder in self.all():
+            folder.update(editor=self._settings(folder.root))
+
+    def close(self) -> None:
+        """Remove the temporary folder."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def _settings(self, path: Path) -> Mapping[str, object]:
+        """The editor's layer for a folder: what it said at the start, under what it tells of this folder."""
+        return {**self._server.options.config, **editor_settings(self._pulled.get(path, {}))}
+
+    def _path(self, uri: str | None) -> Path:
+        if uri is not None:
+            path = path_of(uri)
+            if path is None or not path.is_dir():
+                raise PygentError("notFound", f"There is no folder {uri}.", "Give the file: URI of a folder.")
+            return path
+        there = next((path for path in self._roots.values() if path.is_dir()), None)
+        if there is not None:
+            return there
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="pygent-workspace-")
+        return Path(self._scratch.name)
+
+    def _trusted(self, path: Path) -> bool | None:
+        """The editor's word for a folder; None where it says nothing."""
+        said = self._server.options.trusted
+        if isinstance(said, bool):
+            return True if said else None
+        real = path.resolve()
+        return True if any((one := path_of(uri)) and one.resolve() == real for uri in said) else None
+
+
+def editor_settings(section: dict[str, Any]) -> dict[str, Any]:
+    """Our settings out of the editor's `pygent` section: those below `config`, else what has our names.
+
+    Other entries are the editor's own, and what is empty is not set.
+    """
+    from pygent.config.settings import TABLE  # noqa: PLC0415 - not before it is needed
+
+    if isinstance(inner := section.get("config"), dict):
+        return inner
+    known = {key.partition(".")[0] for key in TABLE}
+    return {key: value for key, value in section.items() if key in known and value not in (None, "", [], {})}
+
+
+def _stamp(folder: Folder) -> object:
+    """What changes when a settings file does."""
+    launch = folder.launch
+    found = []
+    for path in config_files(folder.root, launch.home, launch.config_file):
+        try:
+            status = path.stat()
+        except OSError:
+            found.append((path, 0, 0, 0))
+        else:
+            found.append((path, status.st_mtime_ns, status.st_size, status.st_ino))
+    return found
