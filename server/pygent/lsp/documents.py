@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pygent.lsp.base import Declined
 from pygent.lsp.buffers import Buffer
 from pygent.lsp.changes import text_edits
+from pygent.lsp.conversations.open import is_conversation
 from pygent.lsp.surrogates import whole
 
 if TYPE_CHECKING:
@@ -128,12 +129,12 @@ class SharedDocuments:
         return found is not None and await found[0].delete(found[1], before, label)
 
     def dirty(self) -> list[Path]:
-        """Open documents whose text is not that of the file."""
+        """Open documents whose text is not that of the file; what people say to us is no such work."""
         opened = {
             buffer.path: buffer
             for connection in self._connections
             for buffer in connection.buffers
-            if buffer.path is not None
+            if buffer.path is not None and not is_conversation(buffer.uri)
         }
         return [path for path, buffer in opened.items() if _differs(path, buffer.text)]
 
