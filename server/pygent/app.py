@@ -63,7 +63,7 @@ class App:
 
     def preload(self) -> None:
         """Import what the first turn needs; to be called in a thread once the front end is up."""
-        from pygent.model.chat import preload  # noqa: PLC0415 - half a second
+        from pygent.model.client import preload  # noqa: PLC0415 - half a second
 
         preload()
 

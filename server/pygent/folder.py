@@ -58,7 +58,7 @@ class Folder:
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
         self._connecting = asyncio.Lock()
-        self._model: tuple[tuple[str, str | None], Model] | None = None
+        self._model: tuple[tuple[object, ...], Model] | None = None
         self._user_tools: dict[str, Tool] = {}
         self._tool_modules: tuple[ToolModule, ...] | None = None
         self.config = self._load(None)
@@ -204,15 +204,15 @@ class Folder:
         """The connection to the endpoint of the settings.  Raises ModelError (`noApiKey`)."""
         if self._parent is not None:
             return await self._parent.model()
-        from pygent.model.chat import open_model, preload  # noqa: PLC0415 - imports openai
+        from pygent.model.client import connection_settings, open_model, preload  # noqa: PLC0415 - imports openai
 
-        endpoint = (self.settings.base_url, self.settings.api_key)
+        endpoint = connection_settings(self.settings)
         async with self._connecting:
             if self._model is None or self._model[0] != endpoint:
                 await asyncio.to_thread(preload)
                 if self._model is not None:
                     await self._model[1].close()
-                self._model = (endpoint, open_model(self.settings))
+                self._model = (endpoint, open_model(self.settings, self.launch.environ, self.launch.state))
             return self._model[1]
 
     async def close(self) -> None:

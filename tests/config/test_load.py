@@ -81,6 +81,8 @@ ROWS = {
     "api_key": ("secret-of-mine", "secret-of-mine"),
     "base_url": ("http://localhost:1234/v1/", "http://localhost:1234/v1"),
     "model": ("m", "m"),
+    "api": ("Responses", "responses"),
+    "ca_bundle": ("ca.pem", "ca.pem"),
     "image": ("i:1", "i:1"),
     "use_docker": ("false", "0"),
     "max_tasks": ("2", 2),

@@ -11,6 +11,7 @@ import msgspec
 from pygent.classic import process
 from pygent.events import Notice
 from pygent.model import Answer, Listener, Prompt
+from pygent.paths import state_folder
 
 
 @dataclass
@@ -105,9 +106,9 @@ class _Completions:
 
 
 async def _ask(prompt: Prompt) -> Answer:
-    from pygent.model.chat import open_model  # noqa: PLC0415 - imports openai
+    from pygent.model.client import open_model  # noqa: PLC0415 - imports openai
 
-    model = open_model(process.settings())
+    model = open_model(process.settings(), process.environ(), state_folder())
     try:
         return await model.answer(prompt, Listener(_ignore, _ignore, _ignore_notice))
     finally:

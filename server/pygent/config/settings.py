@@ -20,6 +20,7 @@ Kind = Literal[
     "size",
     "switch",
     "docker",
+    "api",
     "path",
     "paths",
     "texts",
@@ -35,7 +36,10 @@ file, or nothing."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`[limits]`: when a turn pauses by itself; tokens are those sent and received, cost as of `Price`."""
+    """`[limits]`: when a turn pauses by itself; tokens are those sent and received, cost as of `Price`.
+
+    `stall_timeout` is when an answer is given up.
+    """
 
     steps: int = 50
     tokens: int | None = None
@@ -43,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     session_tokens: int | None = None
     session_cost: float | None = None
+    stall_timeout: float = 300.0
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +59,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     input: float
     output: float
     cached: float
+
+
+class AnswerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[answers]`: what is asked of the model's answers; where nothing is said the server's own way."""
+
+    max_tokens: int | None = None
+    reasoning_effort: str | None = None
 
 
 class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     base_url: str = "https://api.openai.com/v1"
     model: str = "gpt-4.1-mini"
+    api: Literal["auto", "chat", "responses"] = "auto"
+    ca_bundle: Path | None = None
     image: str = "python:3.12-slim"
     use_docker: Literal["0", "1", "auto"] = "auto"
     max_tasks: int = 3
@@ -111,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     context_window: int | None = None
     prices: Mapping[str, Price] = msgspec.field(default_factory=dict)
+    answers: AnswerSettings = AnswerSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
@@ -143,6 +158,20 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
     ("api_key", "OPENAI_API_KEY", "text", "yes", "key for OpenAI or any compatible service"),
     ("base_url", "OPENAI_BASE_URL", "url", "withKey", "endpoint of the API"),
     ("model", "PYGENT_MODEL", "text", "yes", "model name"),
+    (
+        "api",
+        "PYGENT_API",
+        "api",
+        "yes",
+        "how the endpoint is spoken to: `chat` completions, which `auto` means, or `responses`",
+    ),
+    (
+        "ca_bundle",
+        "PYGENT_CA_BUNDLE",
+        "path",
+        "never",
+        "certificates that are believed beside the system's, for a private endpoint or proxy",
+    ),
     ("image", "PYGENT_IMAGE", "text", "never", "image of the Docker sandbox"),
     (
         "use_docker",
@@ -228,6 +257,21 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "prices",
         "never",
         "for each model a table with the price of a million tokens: `input`, `output` and perhaps `cached`",
+    ),
+    (
+        "limits.stall_timeout",
+        None,
+        "seconds",
+        "yes",
+        "seconds without a word of an answer after which it is given up and asked for again",
+    ),
+    ("answers.max_tokens", None, "whole", "lower", "tokens that one answer may have"),
+    (
+        "answers.reasoning_effort",
+        None,
+        "text",
+        "yes",
+        "how hard a reasoning model thinks, such as `low` or `high`",
     ),
     (
         "approvals.timeout",

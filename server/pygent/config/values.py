@@ -23,6 +23,7 @@ EXPECTED: dict[Kind, str] = {
     "size": 'a size of at least 1 MiB, such as "512m" or "2g"',
     "switch": "true or false (or 1 or 0)",
     "docker": '"0", "1" or "auto"',
+    "api": '"auto", "chat" or "responses"',
     "path": "a path",
     "paths": "a list of paths",
     "texts": "a list of texts",
@@ -60,6 +61,7 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         "size": _size,
         "switch": _switch,
         "docker": _docker,
+        "api": _api,
         "texts": _texts,
         "commands": lambda given: _texts([given] if isinstance(given, str) else given),
         "personas": _personas,
@@ -160,6 +162,13 @@ def _docker(raw: object) -> str:
     if isinstance(raw, str) and raw.strip().lower() == "auto":
         return "auto"
     return "1" if _switch(raw) else "0"
+
+
+def _api(raw: object) -> str:
+    name = _text(raw).strip().lower()
+    if name not in ("auto", "chat", "responses"):
+        raise ValueError
+    return name
 
 
 def _path(raw: str, base: Path, home: Path | None) -> Path:

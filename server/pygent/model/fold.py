@@ -1,30 +1,32 @@
-"""One answer out of the pieces of a stream, whichever server sends them.
+"""One answer out of the pieces of a chat completion, whichever server streams it.
 
-The differences it bears are those found in the issue trackers of servers and clients: indexes that are
-missing or all 0 (ollama/ollama#15457), ids that change in each piece (BerriAI/litellm#40040), names that
-repeat (open-webui/open-webui#22177), arguments as an object (huggingface/text-generation-inference#2136),
-content as a list of parts (BerriAI/litellm#16272), a whole answer in place of a stream.
+The differences it bears, beside those of `calls`: content as a list of parts (BerriAI/litellm#16272),
+reasoning under three names, a whole answer in place of a stream, errors in the middle of one.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
-import string
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from pygent.model import Answer, AskedCall, Listener
+from pygent.model import Answer, Listener
+from pygent.model.calls import CUT, DAMAGED, Calls
+from pygent.model.reasoning import Reasoning
+from pygent.model.sse import Damaged, values
+from pygent.model.usage import reported
 from pygent.records import Usage
 
-_LETTERS = string.ascii_letters + string.digits
+WIRE = "wire"
+"""The field of a stored message that is ours alone: what the server wants back beside the message's own
+fields.  It is taken out before a message is sent."""
 
 
 class Truncated(Exception):
-    """The stream ended before the answer did."""
+    """The stream ended before the answer did; `empty` if nothing had come at all."""
+
+    def __init__(self, reason: str = "the answer broke off", *, empty: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.empty = empty
 
 
 class Refused(Exception):
@@ -35,44 +37,44 @@ class Refused(Exception):
         self.body = body
 
 
-@dataclass(slots=True)
-class _Call:
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-
-class Fold:
+class ChatFold:
     """Takes in the events of one stream."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
+        self._reasoning = Reasoning(listener.reasoning)
+        self._calls = Calls()
         self._usage: Usage | None = None
         self._finish: str | None = None
+        self._began = self._damaged = False
         self.done = False
 
     def event(self, name: bytes, lines: list[bytes]) -> None:
-        """Take in an event.  Raises Refused."""
+        """Take in an event.  Raises Refused, Truncated."""
         if not lines:
             return
         if lines[0] == b"[DONE]":
             self.done = True
             return
-        for chunk in _decoded(lines):
+        try:
+            found = values(lines)
+        except Damaged:
+            raise Truncated("a piece of the answer was damaged") from None
+        for chunk, damaged in found:
+            self._damaged = self._damaged or (damaged and any(b'"tool_calls"' in line for line in lines))
             self.chunk(chunk, failed=name == b"error")
 
     def chunk(self, chunk: Any, *, failed: bool = False) -> None:
         """Take in a chunk, or a whole completion.  Raises Refused."""
+        if isinstance(chunk, list) and len(chunk) == 1:
+            chunk = chunk[0]
         if not isinstance(chunk, dict):
             return
         if failed or chunk.get("error"):
             raise Refused(chunk)
-        if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = _usage(usage)
+        self._began = True
+        self._count(chunk)
         choices = chunk.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return
@@ -81,8 +83,15 @@ class Fold:
             self._delta(delta)
         if finish := choices[0].get("finish_reason"):
             if finish == "error":
-                raise Refused(chunk)
+                raise Refused(choices[0] if choices[0].get("error") else chunk)
             self._finish = str(finish)
+
+    def _count(self, chunk: dict[str, Any]) -> None:
+        usage = chunk.get("usage")
+        if usage is None and isinstance(groq := chunk.get("x_groq"), dict):
+            usage = groq.get("usage")
+        if isinstance(usage, dict):
+            self._usage = reported(usage, self._usage)
 
     def _delta(self, delta: dict[str, Any]) -> None:
         content = delta.get("content")
@@ -91,120 +100,45 @@ class Fold:
                 self._parts(content)
             else:
                 self._say(str(content))
-        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            self._think(str(thought))
-        for piece in delta.get("tool_calls") or ():
-            if isinstance(piece, dict):
-                self._call(piece)
+        elif refusal := delta.get("refusal"):
+            self._say(str(refusal))
+        if len(delta) > 1 or not content:
+            self._reasoning.delta(delta)
+            for piece in delta.get("tool_calls") or ():
+                if isinstance(piece, dict):
+                    self._call(piece)
 
     def _say(self, text: str) -> None:
         self._text.append(text)
         self._listener.text(text)
 
-    def _think(self, text: str) -> None:
-        self._reasoning.append(text)
-        self._listener.reasoning(text)
-
     def _parts(self, parts: list[Any]) -> None:
         for part in parts:
-            if isinstance(part, dict) and part.get("text"):
-                self._say(str(part["text"]))
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                self._say(part["text"])
             elif isinstance(part, dict) and isinstance(part.get("thinking"), list):
-                self._think("".join(str(inner.get("text", "")) for inner in part["thinking"]))
+                self._reasoning.say("".join(str(inner.get("text", "")) for inner in part["thinking"]))
 
     def _call(self, piece: dict[str, Any]) -> None:
-        function = piece.get("function") or {}
-        name, call_id = function.get("name") or "", piece.get("id") or ""
-        call = self._which(piece.get("index"), str(call_id), name)
-        call.id = call.id or str(call_id)
-        if name and name != call.name:
-            call.name += name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            call.arguments.append(arguments)
-        elif arguments is not None:
-            call.arguments.append(json.dumps(arguments))
-
-    def _which(self, index: Any, call_id: str, name: str) -> _Call:
-        """The call that a piece belongs to; a new one if it opens one."""
-        if isinstance(index, int):
-            known = self._by_index.get(index)
-            if known is None or (name and call_id and known.id and call_id != known.id):
-                known = self._by_index[index] = self._new()
-            return known
-        same = next((call for call in self._calls if call_id and call.id == call_id), None)
-        if same is not None:
-            return same
-        return self._new() if name or not self._calls else self._calls[-1]
-
-    def _new(self) -> _Call:
-        self._calls.append(_Call())
-        return self._calls[-1]
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self._text)
+        function = piece.get("function")
+        function = function if isinstance(function, dict) else {}
+        name, call_id = str(function.get("name") or ""), str(piece.get("id") or "")
+        call = self._calls.piece(piece.get("index"), call_id, name)
+        call.add(function.get("arguments"))
+        if isinstance(extra := piece.get("extra_content"), dict):
+            call.extra["extra_content"] = extra
 
     def answer(self) -> Answer:
         """The finished answer.  Raises Truncated if the stream just stopped."""
         if self._finish is None and not self.done:
+            if not self._began:
+                raise Truncated("the answer was empty", empty=True)
             raise Truncated
-        cut = self._finish == "length"
-        reasoning = "".join(self._reasoning)
-        return Answer(
-            text=self.text,
-            calls=[_asked(call, cut) for call in self._calls],
-            usage=self._usage,
-            finish=self._finish,
-            extra={"reasoning_content": reasoning} if reasoning and self._calls else {},
-        )
-
-
-def _decoded(lines: list[bytes]) -> Iterable[Any]:
-    """The JSON of an event; of several lines that are no JSON together, each."""
-    try:
-        return (msgspec.json.decode(b"\n".join(lines)),)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line.decode("utf-8", "replace"), strict=False))
-        except ValueError:
-            continue
-    return found
-
-
-def _asked(call: _Call, cut: bool) -> AskedCall:
-    text = "".join(call.arguments).strip()
-    # Nine letters and digits are what the pickiest server takes as an id (Mistral, code 3280).
-    call_id = call.id or "".join(secrets.choice(_LETTERS) for _ in range(9))
-    if cut:
-        problem = (
-            "The answer reached its token limit inside this call, so it was not run. Do less in one call."
-        )
-        return AskedCall(call_id, call.name, "{}", problem)
-    try:
-        arguments = json.loads(text or "{}", strict=False)
-    except ValueError as error:
-        return AskedCall(call_id, call.name, "{}", f"The arguments were not valid JSON: {error}. Call again.")
-    if isinstance(arguments, dict):
-        return AskedCall(call_id, call.name, json.dumps(arguments, ensure_ascii=False))
-    if arguments is None:
-        return AskedCall(call_id, call.name, "{}")
-    return AskedCall(call_id, call.name, "{}", "The arguments were not a JSON object. Call again.")
-
-
-def _usage(usage: dict[str, Any]) -> Usage:
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")) or 0,
-        completion_tokens=_count(usage.get("completion_tokens")) or 0,
-        cached_tokens=_count(cached),
-    )
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value > 0 else None
+        problem = CUT if self._finish == "length" else DAMAGED if self._damaged else None
+        calls = self._calls.asked(problem)
+        extra: dict[str, Any] = self._reasoning.fields() if calls else {}
+        extras = {call.id: call.extra for call in self._calls if call.extra}
+        if extras:
+            extra[WIRE] = {"calls": extras}
+        text = "".join(self._text)
+        return Answer(text=text, calls=calls, usage=self._usage, finish=self._finish, extra=extra)

@@ -1,6 +1,6 @@
 """A model server that replays a script: the one fake of the tests, and the demo's model."""
 
-from pygent.replay.script import Fault, Match, Reply, Script, ScriptedCall, read_script
+from pygent.replay.script import Demand, Fault, Match, Reply, Script, ScriptedCall, read_script
 from pygent.replay.server import ReplayServer
 
-__all__ = ["Fault", "Match", "ReplayServer", "Reply", "Script", "ScriptedCall", "read_script"]
+__all__ = ["Demand", "Fault", "Match", "ReplayServer", "Reply", "Script", "ScriptedCall", "read_script"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,8 +46,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """After what was to be sent (see `cut`) nothing comes any more, and the connection stays open."""
     no_done: bool = False
     """Neither `[DONE]` nor a finish reason is sent."""
+    reset: bool = False
+    """Where the connection closes, it is reset (RST) instead."""
     raw: str | None = None
     """The body, as it is, in place of an answer."""
+    raw_base64: str | None = None
+    """The same, for bytes that are no text."""
     content_type: str = "text/event-stream"
 
 
@@ -65,6 +69,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The body of an error, as JSON, or a text."""
     headers: dict[str, str] = {}
     fault: Fault | None = None
+    events: list[Any] = []
+    """The data of the events, exactly so, in place of an answer; `[DONE]` follows but for `no_done`."""
     times: int = 1
     fragment: int = 16
     """Characters per streamed piece of text."""
@@ -79,10 +85,32 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Send `: keep-alive` comments between events."""
 
 
+class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that this server refuses, whatever the conversation.
+
+    `path` leads to values of the request by names and dots; `*` is every item of a list, `role=user` those
+    items where it holds.  The request is refused if `test` is true of any value: it is `present`, its field
+    is `absent`, it is `null` or `empty`, or it is no text that the whole pattern `like` matches (`unlike`).
+    """
+
+    path: str
+    test: Literal["present", "absent", "null", "empty", "unlike"] = "present"
+    like: str = ""
+    status: int = 400
+    body: Any = None
+
+
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All replies, and the models that the server lists."""
+    """All replies, the models that the server lists, and what it refuses.
+
+    `routes` are answers to other requests, by method and path such as `GET /props`; one that is the path of
+    an API takes that one's place.  `lenient` servers take what strict ones refuse.
+    """
 
     replies: list[Reply]
+    demands: list[Demand] = []
+    routes: dict[str, Any] = {}
+    lenient: bool = False
     models: tuple[str, ...] = ("gpt-4.1-mini", "replayed")
     together: bool = False
     """All requests are of one conversation, whatever they begin with."""

@@ -1,14 +1,18 @@
 """A model server on loopback that replays a script: real HTTP, real server-sent events, no model.
 
-It answers `POST …/chat/completions`, streamed or not, and `GET …/models`, refuses what a strict server
-would refuse, and keeps every request.
+It answers `POST …/chat/completions` and `POST …/responses`, streamed or not, and `GET …/models`, refuses
+what a strict server would refuse, and keeps every request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
+import socket
+import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,23 +21,36 @@ from typing import Any
 
 import msgspec
 
+from pygent.replay import chat, responses, strict
+from pygent.replay.demands import broken
 from pygent.replay.script import Fault, Reply, Script, Tracks
-from pygent.replay.strict import problem
 
 BYTES_PER_TOKEN = 4
+Wire = Any
+"""A module that speaks one API: `messages`, `events` and `whole`."""
+_WIRES = {chat.PATH: (chat, strict.problem), responses.PATH: (responses, responses.problem)}
 MAX_BODY = 256 * 1024 * 1024
 
 
 class ReplayServer:
     """Serves a script while its `async with` block runs; `base_url` is what clients are given.
 
-    `requests` are the bodies of the chat completions in the order of arrival, `headers` those of the same.
-    `journal` gets each as a line of JSON.  `times` are when each request was read and its answer was
-    written, in seconds of `time.perf_counter`, `accepted` counts the connections.
+    `requests` are the bodies of the requests for answers in the order of arrival, `headers` those of the
+    same.  `journal` gets each as a line of JSON.  `times` are when each request was read and its answer was
+    written, in seconds of `time.perf_counter`, `accepted` counts the connections.  With `tls` it speaks
+    HTTPS.
     """
 
-    def __init__(self, script: Script, *, port: int = 0, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        port: int = 0,
+        journal: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.base_url = ""
+        self.port = port
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.times: list[tuple[float, float]] = []
@@ -42,12 +59,16 @@ class ReplayServer:
         self._tracks = Tracks(script)
         self._port = port
         self._journal = journal
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ReplayServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=1 << 20)
-        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self._port, limit=1 << 20, ssl=self._tls
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.base_url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
         return self
 
     async def __aexit__(
@@ -81,17 +102,22 @@ class ReplayServer:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(min(int(headers.get("content-length") or 0), MAX_BODY))
         method, path, _ = start.split(" ", 2)
+        if (route := self._script.routes.get(f"{method} {path}")) is not None:
+            return await _send(writer, 200, route)
         if method == "GET" and path.endswith("/models"):
             listed = [{"id": name, "object": "model"} for name in self._script.models]
             return await _send(writer, 200, {"object": "list", "data": listed})
-        if method != "POST" or not path.endswith("/chat/completions"):
+        wire = next((known for known in _WIRES if path.endswith(known)), None)
+        if method != "POST" or wire is None:
             return await _send(writer, 404, _error(f"no route {method} {path}"))
         arrived = time.perf_counter()
-        goes_on = await self._complete(body, headers, writer)
+        goes_on = await self._complete(wire, body, headers, writer)
         self.times.append((arrived, time.perf_counter()))
         return goes_on
 
-    async def _complete(self, body: bytes, headers: dict[str, str], writer: asyncio.StreamWriter) -> bool:
+    async def _complete(
+        self, path: str, body: bytes, headers: dict[str, str], writer: asyncio.StreamWriter
+    ) -> bool:
         try:
             request = msgspec.json.decode(body)
         except msgspec.DecodeError as error:
@@ -101,24 +127,35 @@ class ReplayServer:
         if self._journal is not None:
             with self._journal.open("ab") as file:
                 file.write(body + b"\n")
-        if wrong := problem(request):
+        wire, problem = _WIRES[path]
+        if not self._script.lenient and (wrong := problem(request)):
             return await _send(writer, 400, _error(wrong))
-        if (window := self._script.window) is not None and (tokens := tokens_of(request)) > window:
-            words = self._script.overflow.format(tokens=tokens, window=window)
-            return await _send(writer, 400, _error(words, "context_length_exceeded"))
-        reply = self._tracks.next(request["messages"])
+        if (refused := self._refused(request)) is not None:
+            return await _send(writer, *refused)
+        reply = self._tracks.next(wire.messages(request))
         if reply is None:
             return await _send(writer, 400, _error("the script has no further reply", "script_exhausted"))
         if self._script.window is not None and reply.usage is None:
             spoken = max(1, len(reply.text) // BYTES_PER_TOKEN)
             counted = {"prompt_tokens": tokens_of(request), "completion_tokens": spoken}
             reply = msgspec.structs.replace(reply, usage=counted)
-        return await _answer(writer, reply, request)
+        return await _answer(writer, reply, wire, request)
+
+    def _refused(self, request: dict[str, Any]) -> tuple[int, Any] | None:
+        """The status and body with which the script has the request refused."""
+        for demand in self._script.demands:
+            if broken(demand, request):
+                return demand.status, demand.body or _error(f"refused: {demand.path}")
+        window = self._script.window
+        if window is None or (tokens := tokens_of(request)) <= window:
+            return None
+        words = self._script.overflow.format(tokens=tokens, window=window)
+        return 400, _error(words, "context_length_exceeded")
 
 
 def tokens_of(request: dict[str, Any]) -> int:
     """The tokens of a prompt, as this server counts them: by the length of its JSON."""
-    prompt = [*request["messages"], *request.get("tools", ())]
+    prompt = [request.get(name, "") for name in ("instructions", "messages", "input", "tools")]
     return sum(len(msgspec.json.encode(part)) for part in prompt) // BYTES_PER_TOKEN
 
 
@@ -147,31 +184,39 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def _answer(writer: asyncio.StreamWriter, reply: Reply, request: dict[str, Any]) -> bool:
-    fault = reply.fault
-    if fault is not None and fault.drop:
-        return False
+async def _answer(writer: asyncio.StreamWriter, reply: Reply, wire: Wire, request: dict[str, Any]) -> bool:
+    fault = reply.fault or Fault()
+    if fault.drop:
+        return _lost(writer, fault)
     if reply.status != 200 or reply.body is not None:
         kind = "text/html" if isinstance(reply.body, str) else "application/json"
         body = _error(f"scripted status {reply.status}") if reply.body is None else reply.body
         return await _send(writer, reply.status, body, reply.headers, kind)
     if not request.get("stream"):
-        return await _send(writer, 200, _whole(reply, request["model"]), reply.headers)
-    kind = "text/event-stream" if fault is None else fault.content_type
-    headers = {"content-type": kind, "transfer-encoding": "chunked", **reply.headers}
+        return await _send(writer, 200, wire.whole(reply, request), reply.headers)
+    headers = {"content-type": fault.content_type, "transfer-encoding": "chunked", **reply.headers}
     writer.write(_head(200, headers))
-    if not await _stream(writer, reply, request):
-        return False
+    if not await _stream(writer, reply, wire, request):
+        return _lost(writer, fault)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
     return True
 
 
-async def _stream(writer: asyncio.StreamWriter, reply: Reply, request: dict[str, Any]) -> bool:
+def _lost(writer: asyncio.StreamWriter, fault: Fault) -> bool:
+    """False, so that the connection is closed; it is reset instead where the fault says so."""
+    if fault.reset:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+    return False
+
+
+async def _stream(writer: asyncio.StreamWriter, reply: Reply, wire: Wire, request: dict[str, Any]) -> bool:
     """Send the body; False if the connection is to be closed in the middle of it, or was."""
     fault = reply.fault or Fault()
     left = fault.cut
-    async for piece in _pieces(reply, request):
+    async for piece in _pieces(reply, wire, request):
         data = piece if left is None else piece[:left]
         if writer.transport.is_closing():
             return False
@@ -196,11 +241,15 @@ async def _paced(writer: asyncio.StreamWriter, reply: Reply) -> None:
         await asyncio.sleep(reply.delay)
 
 
-async def _pieces(reply: Reply, request: dict[str, Any]) -> AsyncIterator[bytes]:
-    if reply.fault is not None and reply.fault.raw is not None:
-        yield reply.fault.raw.encode()
+async def _pieces(reply: Reply, wire: Wire, request: dict[str, Any]) -> AsyncIterator[bytes]:
+    fault = reply.fault or Fault()
+    if fault.raw is not None:
+        yield fault.raw.encode()
         return
-    for event in _events(reply, request):
+    if fault.raw_base64 is not None:
+        yield base64.b64decode(fault.raw_base64)
+        return
+    for event in _given(reply) if reply.events else wire.events(reply, request):
         data = event.replace(b"\n", reply.newline.encode())
         if reply.comments:
             data = b": keep-alive" + 2 * reply.newline.encode() + data
@@ -211,74 +260,8 @@ async def _pieces(reply: Reply, request: dict[str, Any]) -> AsyncIterator[bytes]
             yield data
 
 
-def _events(reply: Reply, request: dict[str, Any]) -> Iterator[bytes]:
-    model, size = request["model"], max(1, reply.fragment)
-    yield _event(model, {"role": "assistant", "content": ""})
-    for at in range(0, len(reply.reasoning), size):
-        yield _event(model, {"reasoning_content": reply.reasoning[at : at + size]})
-    if reply.tokens:
-        token = _event(model, {"content": "token "})
-        for first in range(0, reply.tokens, 50):
-            yield token * min(50, reply.tokens - first)
-    for at in range(0, len(reply.text), size):
-        yield _event(model, {"content": reply.text[at : at + size]})
-    for index, call in enumerate(_calls(reply)):
-        yield from _call_events(model, index, call, size)
-    if reply.fault is not None and reply.fault.no_done:
-        return
-    yield _event(model, {}, reply.finish or ("tool_calls" if reply.tool_calls else "stop"))
-    if (request.get("stream_options") or {}).get("include_usage"):
-        yield _data({**_base(model), "choices": [], "usage": _usage(reply)})
-    yield b"data: [DONE]\n\n"
-
-
-def _call_events(model: str, index: int, call: dict[str, Any], size: int) -> Iterator[bytes]:
-    text = call["function"].pop("arguments")
-    yield _event(model, {"tool_calls": [{"index": index, **call}]})
-    for at in range(0, len(text), size):
-        piece = {"index": index, "function": {"arguments": text[at : at + size]}}
-        yield _event(model, {"tool_calls": [piece]})
-
-
-def _event(model: str, delta: dict[str, Any], finish: str | None = None) -> bytes:
-    return _data({**_base(model), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-
-def _base(model: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-replay", "object": "chat.completion.chunk", "created": 1, "model": model}
-
-
-def _data(value: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
-
-
-def _usage(reply: Reply) -> dict[str, Any]:
-    spoken = max(1, reply.tokens + len(reply.text) // 4)
-    if reply.usage is not None:
-        return reply.usage
-    return {"prompt_tokens": 100, "completion_tokens": spoken, "total_tokens": 100 + spoken}
-
-
-def _calls(reply: Reply) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": call.id or f"call_{number}",
-            "type": "function",
-            "function": {
-                "name": call.name,
-                "arguments": call.arguments
-                if isinstance(call.arguments, str)
-                else json.dumps(call.arguments),
-            },
-        }
-        for number, call in enumerate(reply.tool_calls)
-    ]
-
-
-def _whole(reply: Reply, model: str) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
-    if reply.tool_calls:
-        message["tool_calls"] = _calls(reply)
-    finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
-    choice = {"index": 0, "message": message, "finish_reason": finish}
-    return {**_base(model), "object": "chat.completion", "choices": [choice], "usage": _usage(reply)}
+def _given(reply: Reply) -> Iterator[bytes]:
+    """The events of a reply that names them."""
+    yield from map(chat.data, reply.events)
+    if reply.fault is None or not reply.fault.no_done:
+        yield b"data: [DONE]\n\n"
