@@ -39,6 +39,18 @@ def priced(usage: Usage, model: str, prices: Mapping[str, Price]) -> Usage:
     return msgspec.structs.replace(usage, cost=(cost + usage.completion_tokens * price.output) / 1e6)
 
 
+def worded(usage: Usage) -> str:
+    """What was used, in a few words; `~` stands before what is estimated."""
+    about = "~" if usage.estimated else ""
+    cached = f", {usage.cached_tokens:,} cached" if usage.cached_tokens else ""
+    cost = "" if usage.cost is None else f" · cost {about}{usage.cost:.4g}"
+    full = ""
+    if usage.context_tokens and usage.context_window:
+        full = f" · {about}{usage.context_tokens / usage.context_window:.0%} of the window"
+    prompt, completion = f"{about}{usage.prompt_tokens:,}", f"{about}{usage.completion_tokens:,}"
+    return f"{prompt} tokens in{cached}, {completion} out{cost}{full}"
+
+
 @dataclass(slots=True)
 class Budget:
     """What a turn may use, and what it has used.
@@ -82,18 +94,18 @@ class Budget:
     def exceeded(self) -> Failure | None:
         """Which limit is reached, and how to go on; None while there is room."""
         limits, turn, whole = self.limits, self.usage, total(self.before, self.usage)
-        if self.steps >= limits.steps:
-            return self._reached("steps", f"{limits.steps} steps")
-        if limits.tokens is not None and _tokens(turn) >= limits.tokens:
-            return self._reached("tokens", f"{limits.tokens:,} tokens (it used {_tokens(turn):,})")
-        if limits.cost is not None and (turn.cost or 0) >= limits.cost:
-            return self._reached("cost", f"a cost of {limits.cost:g} (it cost {turn.cost:.4g})")
         if limits.session_tokens is not None and _tokens(whole) >= limits.session_tokens:
             used = f"{limits.session_tokens:,} tokens (it used {_tokens(whole):,})"
             return self._session_reached("session_tokens", used)
         if limits.session_cost is not None and (whole.cost or 0) >= limits.session_cost:
             used = f"a cost of {limits.session_cost:g} (it cost {whole.cost:.4g})"
             return self._session_reached("session_cost", used)
+        if self.steps >= limits.steps:
+            return self._reached("steps", f"{limits.steps} steps")
+        if limits.tokens is not None and _tokens(turn) >= limits.tokens:
+            return self._reached("tokens", f"{limits.tokens:,} tokens (it used {_tokens(turn):,})")
+        if limits.cost is not None and (turn.cost or 0) >= limits.cost:
+            return self._reached("cost", f"a cost of {limits.cost:g} (it cost {turn.cost:.4g})")
         return None
 
     def out_of_time(self) -> Failure:

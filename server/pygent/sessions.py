@@ -159,6 +159,16 @@ class Sessions:
                 session.recover()
         return session
 
+    def find(self, word: str) -> Session:
+        """A conversation by its id, or by how that begins or ends.  Raises PygentError `notFound`."""
+        found = self._store.session_ids(word)
+        if len(found) == 1:
+            return self.get(found[0])
+        what = "several sessions" if found else "no session"
+        raise PygentError(
+            "notFound", f"There is {what} with {word!r} in the id.", "List them: pygent sessions."
+        )
+
     def live(self, session_id: str) -> Session | None:
         """A session if it is open in this process."""
         return self._live.get(session_id)

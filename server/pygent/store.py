@@ -71,6 +71,17 @@ class Store:
             raise PygentError("notFound", f"There is no session {session_id}.", "List them: pygent sessions.")
         return _session.decode(row[0])
 
+    def session_ids(self, word: str) -> list[str]:
+        """The ids of conversations that are, begin or end with a word; at most two, to tell one from many."""
+        rows = self._db.execute(
+            "SELECT id FROM sessions WHERE id=:word OR (task_id IS NULL AND length(:word)>3 "
+            "AND (substr(id, 1, length(:word))=:word OR substr(id, -length(:word))=:word)) "
+            "ORDER BY id=:word DESC LIMIT 2",
+            {"word": word},
+        )
+        found = [session_id for (session_id,) in rows]
+        return found[:1] if word in found else found
+
     def sessions(
         self,
         *,

@@ -23,6 +23,7 @@ from pygent.records import Approval, Decision, Failure, Question, Task, TurnResu
 from pygent.session import Session
 
 CODES = {"completed": 0, "failed": 1, "needsInput": 3, "limit": 124, "cancelled": 130}
+GO_ON = "Go on where you stopped."
 FAILED = {"configInvalid": 4, "sandboxUnavailable": 5}
 
 
@@ -129,7 +130,7 @@ def open_session(app: App, where: Place, given: argparse.Namespace) -> Session:
         if session is None:
             raise PygentError("notFound", "There is no session of this folder to resume.", "pygent sessions")
     elif given.resume:
-        session = app.sessions.get(given.resume)
+        session = app.sessions.find(given.resume)
     if session is None:
         session = app.sessions.new(where.folder, persona=given.persona)
     elif given.persona:
@@ -141,8 +142,8 @@ def open_session(app: App, where: Place, given: argparse.Namespace) -> Session:
 
 async def run(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """`pygent run`: exit codes as the protocol page says."""
-    words = getattr(given, "text", None) or ["-"]
-    text = read_text(words)
+    words = getattr(given, "text", None) or ([] if given.resume else ["-"])
+    text = read_text(words) if words else None
     with place(given, environ) as where:
         refuse_invalid(where.folder.config)
         say_place(console, where)
@@ -151,10 +152,21 @@ async def run(given: argparse.Namespace, environ: Mapping[str, str], console: Co
         try:
             session = open_session(where.app, where, given)
             person.session_id = session.id
-            result = await _turn(session, person, text)
+            result = await _turn(session, person, text or go_on(session))
         finally:
             await where.app.close()
         return _report(console, person, result, json=given.json)
+
+
+def go_on(session: Session) -> str:
+    """What is said to go on with a session when the person says nothing.  Raises UsageError."""
+    last = session.last_result()
+    if last is None or last.status in ("completed", "needsInput"):
+        done = "nothing was said yet" if last is None else "its last turn is completed"
+        if last is not None and last.status == "needsInput":
+            done = "the agent waits for an answer"
+        raise UsageError(f"there is no request, and {done}: pygent --resume {session.id} run '…'")
+    return GO_ON
 
 
 async def _turn(session: Session, person: Headless, text: str) -> TurnResult:
