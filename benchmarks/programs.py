@@ -97,9 +97,9 @@ class Editor:
         )
         return cls(process, began)
 
-    async def initialize(self, place: Path) -> float:
+    async def initialize(self, place: Path, **config: Any) -> float:
         """The handshake; seconds from the start of the process to the answer."""
-        options = {"events": True, "trusted": True, "config": FREE}
+        options = {"events": True, "trusted": True, "config": {**FREE, **config}}
         folders = [{"uri": place.as_uri(), "name": "w"}]
         await self.request(
             "initialize",

@@ -110,7 +110,7 @@ class Tasks:
         folder, settings = request.folder, request.folder.settings
         prompt = Redactor(settings.api_key).whole(request.prompt)
         parent = None if request.session_id is None else self._sessions.get(request.session_id)
-        turn = len(self._store.tasks(session_id=request.session_id))
+        turn = self._store.count_tasks(request.session_id)
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
         place = self._place(task_id)

@@ -130,12 +130,13 @@ class EmbeddedQueue:
         """Wait until the tasks ended or want an answer; those still running after `timeout` come too."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
+        open_ids = list(task_ids)
         while True:
-            tasks = [self._store.task(task_id) for task_id in task_ids]
+            open_ids = [task_id for task_id in open_ids if not self.settled(self._store.task(task_id))]
             left = None if deadline is None else deadline - loop.time()
-            if all(self.settled(task) for task in tasks) or (left is not None and left <= 0):
-                return tasks
-            await self._pause(task_ids, left)
+            if not open_ids or (left is not None and left <= 0):
+                return [self._store.task(task_id) for task_id in task_ids]
+            await self._pause(open_ids, left)
 
     async def close(self) -> None:
         """End every task of this process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
@@ -27,7 +27,8 @@ CREATE INDEX tasks_by_status ON tasks (status, owner, id);
 CREATE TABLE snapshots (tree TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE mail (number INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX mail_by_session ON mail (session_id, number)
-"""
+""",
+    2: "CREATE INDEX tasks_by_parent ON tasks (parent, id)",
 }
 """What brings a file of a version to the next one."""
 

@@ -7,9 +7,8 @@ keeps every commit through a kill -9 of the process (sqlite.org/wal.html).
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,19 +16,17 @@ import msgspec
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Checkpoint, Envelope
 from pygent.leases import Owner
-from pygent.records import Failure, Mail, SessionInfo, Task, now_ms
-from pygent.schema import Transaction, open_database
-
-_UNFINISHED = ("queued", "running", "waiting")
+from pygent.records import Mail, SessionInfo, now_ms
+from pygent.schema import open_database
+from pygent.task_records import TaskRecords
 
 _event = msgspec.json.Decoder(AnyEvent)
 _session = msgspec.json.Decoder(SessionInfo)
-_task = msgspec.json.Decoder(Task)
 _mail = msgspec.json.Decoder(Mail)
 _encode = msgspec.json.Encoder().encode
 
 
-class Store:
+class Store(TaskRecords):
     """The records of one state folder; several processes may have it open.
 
     Raises PygentError (`conflict`) when the file can't be used.
@@ -230,89 +227,6 @@ class Store:
         ).fetchall()
         return [msgspec.structs.replace(_mail.decode(body), number=number) for number, body in rows]
 
-    # -- tasks -----------------------------------------------------------------------------------
-
-    def save_task(self, task: Task) -> None:
-        """Insert or update a task's record; a new one is this process's to run."""
-        if task.queue_place is not None:  # it is told, not kept
-            task = msgspec.structs.replace(task, queue_place=None)
-        self._db.execute(
-            "INSERT INTO tasks (id, parent, status, owner, body) VALUES (?,?,?,?,?) "
-            "ON CONFLICT (id) DO UPDATE SET status=excluded.status, body=excluded.body",
-            (task.id, task.parent_session_id, task.status, self.owner.token, _encode(task)),
-        )
-
-    def task(self, task_id: str) -> Task:
-        """The task as it stands: one whose process died is `interrupted`.  PygentError `notFound`."""
-        row = self._db.execute("SELECT owner, body FROM tasks WHERE id=?", (task_id,)).fetchone()
-        if row is None:
-            raise PygentError("notFound", f"There is no task {task_id}.", "List them: pygent tasks.")
-        return self._standing(*row)
-
-    def tasks(
-        self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
-    ) -> list[Task]:
-        """Tasks as they stand, the latest first, of one status or delegated by one session if asked."""
-        rows = self._db.execute(
-            "SELECT owner, body FROM tasks WHERE (:parent IS NULL OR parent=:parent) ORDER BY id DESC",
-            {"parent": session_id},
-        )
-        found = (task for row in rows if status in (None, (task := self._standing(*row)).status))
-        return list(itertools.islice(found, limit))
-
-    def _standing(self, owner: str | None, body: bytes) -> Task:
-        task = _task.decode(body)
-        if task.status not in _UNFINISHED or (task.status == "waiting" and owner is None):
-            return task
-        if owner is not None and self.owner.alive(owner):
-            if task.status != "queued":
-                return task
-            ahead = self._db.execute(
-                "SELECT count(*) FROM tasks WHERE status='queued' AND owner=? AND id<=?", (owner, task.id)
-            ).fetchone()
-            return msgspec.structs.replace(task, queue_place=ahead[0])
-        gone = Failure(code="interrupted", message="The program that ran it ended; the next one goes on.")
-        return msgspec.structs.replace(task, status="interrupted", error=gone)
-
-    def delete_task(self, task_id: str) -> bool:
-        """Forget a task's record; False if there was none."""
-        return self._db.execute("DELETE FROM tasks WHERE id=?", (task_id,)).rowcount > 0
-
-    def claim_task(self, task_id: str) -> bool:
-        """Take the right to run a task; False while another living process has it."""
-        claimed = self._claim("tasks", task_id)
-        if claimed:
-            self._db.execute("UPDATE tasks SET cancel_requested=0 WHERE id=?", (task_id,))
-        return claimed
-
-    def release_task(self, task_id: str) -> None:
-        """Give the right back."""
-        self._release("tasks", task_id)
-
-    def task_is_free(self, task_id: str) -> bool:
-        """Whether nobody has the right to run a task: it has ended, or waits for an answer."""
-        row = self._db.execute("SELECT owner FROM tasks WHERE id=?", (task_id,)).fetchone()
-        return row is None or row[0] is None
-
-    def abandoned_tasks(self) -> list[Task]:
-        """Tasks that are not finished and whose process is gone; one that waits for an answer needs none."""
-        rows = self._db.execute(
-            "SELECT owner, body FROM tasks WHERE status IN ('queued', 'running', 'waiting') "
-            "AND (owner IS NOT NULL OR status<>'waiting') ORDER BY id"
-        ).fetchall()
-        return [_task.decode(body) for owner, body in rows if owner is None or not self.owner.alive(owner)]
-
-    def request_cancel(self, task_id: str) -> None:
-        """Ask whichever process runs the task to cancel it."""
-        self._db.execute("UPDATE tasks SET cancel_requested=1 WHERE id=?", (task_id,))
-
-    def cancel_requests(self, task_ids: Iterable[str]) -> list[str]:
-        """Those of the tasks that another process wants cancelled."""
-        wanted = list(task_ids)
-        marks = ",".join("?" * len(wanted))
-        rows = self._db.execute(f"SELECT id FROM tasks WHERE cancel_requested=1 AND id IN ({marks})", wanted)
-        return [task_id for (task_id,) in rows]
-
     # -- snapshots -------------------------------------------------------------------------------
 
     def snapshots(self, since: int) -> list[str]:
@@ -321,10 +235,8 @@ class Store:
         `since` is in milliseconds since the epoch; older ones are forgotten.
         """
         self._db.execute("DELETE FROM snapshots WHERE at<?", (since,))
-        bodies = self._db.execute("SELECT body FROM tasks ORDER BY id DESC").fetchall()
-        tasks = [_task.decode(body) for (body,) in bodies]
         trees = self._db.execute("SELECT tree FROM snapshots ORDER BY at DESC").fetchall()
-        given = (tree for task in tasks for tree in (task.base, task.result) if tree)
+        given = (tree for task in self.tasks() for tree in (task.base, task.result) if tree)
         return list(dict.fromkeys([*given, *(tree for (tree,) in trees)]))
 
     def _keep(self, *trees: str) -> None:
@@ -333,19 +245,3 @@ class Store:
             "INSERT INTO snapshots VALUES (?,?) ON CONFLICT (tree) DO UPDATE SET at=excluded.at",
             [(tree, now_ms()) for tree in trees],
         )
-
-    # -- leases ----------------------------------------------------------------------------------
-
-    def _claim(self, table: str, key: str) -> bool:
-        with self._transaction():
-            row = self._db.execute(f"SELECT owner FROM {table} WHERE id=?", (key,)).fetchone()
-            if row is None or (row[0] not in (None, self.owner.token) and self.owner.alive(row[0])):
-                return False
-            self._db.execute(f"UPDATE {table} SET owner=? WHERE id=?", (self.owner.token, key))
-            return True
-
-    def _release(self, table: str, key: str) -> None:
-        self._db.execute(f"UPDATE {table} SET owner=NULL WHERE id=? AND owner=?", (key, self.owner.token))
-
-    def _transaction(self) -> Transaction:
-        return Transaction(self._db)
