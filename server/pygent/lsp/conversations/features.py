@@ -36,20 +36,22 @@ class _Features:
     def __init__(self, server: PygentServer) -> None:
         self._server = server
 
-    def lenses(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+    async def lenses(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """`textDocument/codeLens`."""
         page = self._server.conversations.find(params["textDocument"]["uri"])
         if page is None:
             return []
+        await page.writer.calm()
         return [
             {"range": _line(one.line), "command": one.as_command()} for one in choices(self._server, page)
         ]
 
-    def actions(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+    async def actions(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """`textDocument/codeAction`: what the lenses offer, for editors without lenses."""
         page = self._server.conversations.find(params["textDocument"]["uri"])
         if page is None or (params.get("context") or {}).get("only"):
             return []
+        await page.writer.calm()
         first, last = params["range"]["start"]["line"], params["range"]["end"]["line"]
         found = in_range(choices(self._server, page), first, last)
         commands = [one.as_command() for one in found]

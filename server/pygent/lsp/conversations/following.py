@@ -35,6 +35,18 @@ def change(old: str, new: str) -> Change:
     return Change(start, len(old) - end, new[start : len(new) - end])
 
 
+def ending_at(by: Change, old: str, place: int) -> Change:
+    """The same change, read as one that takes what stands before a place, if it can be read so.
+
+    When "ab" is taken out of "abab", nobody can tell which.
+    """
+    shift = by.end - place
+    if by.text or not 0 < shift <= by.start:
+        return by
+    same = old[by.start - shift : by.start] == old[place : by.end]
+    return Change(by.start - shift, place, "") if same else by
+
+
 def _same(one: str, other: str) -> int:
     """The length of the common start."""
     low, high = 0, min(len(one), len(other))
@@ -58,12 +70,29 @@ def moved(place: int, by: Change, old: str) -> int:
         return place
     if place >= by.end:
         return place + len(by.text) - (by.end - by.start)
+    found = _again(place, by, old)
+    return by.start if found is None else by.start + found
+
+
+def _again(place: int, by: Change, old: str) -> int | None:
+    """Where in the text of a change that stands which stood before a place inside of it."""
     for length in CONTEXT:
         before = old[max(by.start, place - length) : place]
         found = by.text.rfind(before) if before.strip() else -1
         if found >= 0:
-            return by.start + found + len(before)
-    return by.start
+            return found + len(before)
+    return None
+
+
+def taken(place: int, by: Change, old: str, words: str) -> int:
+    """How many of the words that end at a place a change took away, as an undo does, not a correction."""
+    if not by.start < place <= by.end:
+        return 0
+    gone = old[by.start : place]
+    if by.text and (len(gone) < CONTEXT[-1] or _again(place, by, old) is not None):
+        return 0
+    limit = min(len(gone), len(words))
+    return next((n for n in range(limit) if gone[-1 - n] != words[-1 - n]), limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +127,14 @@ def landed(old: str, new: str, sent: Insertion) -> Landed | None:
     """How an insertion got into the new text; None if the new text is best read without it."""
     length = len(sent.text)
     expected = old[: sent.at] + sent.text + old[sent.at :]
-    other = change(expected, new)
+    other = ending_at(change(expected, new), expected, sent.at)
     least, best = change(old, new).size, None
     if other.size < least:
         start, end = (moved(place, other, expected) for place in (sent.at, sent.at + length))
         least, best = other.size, Landed(start, end, _without(other, sent))
     if other.size:
         for at in _strays(new, sent):
-            rest = change(old, new[:at] + new[at + length :])
+            rest = ending_at(change(old, new[:at] + new[at + length :]), old, sent.at)
             if rest.size < least:
                 least, best = rest.size, Landed(at, at + length, rest, astray=True)
     return best
@@ -128,8 +157,8 @@ def _strays(new: str, sent: Insertion) -> list[int]:
     start = 0
     for _ in range(sent.line):
         start = new.find("\n", start) + 1
-        if start == 0:
-            return []
+        if start == 0:  # there is no such line any more
+            return [len(new) - len(sent.text)] if new.endswith(sent.text) else []
     at = start + sent.character
     shorter = new.find(sent.text, start, at + len(sent.text) - 1)  # the line may be shorter by now
     return [one for one in (at, shorter) if one >= 0 and new.startswith(sent.text, one)]

@@ -89,10 +89,12 @@ def parse(text: str) -> Document:
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[str, int]:
-    """A part of a text without the blank around it, and where it begins."""
+    """A part of a text without the blank around it, and where it begins; after the heading if it is blank."""
     said = text[start:end]
     stripped = said.strip()
-    return stripped, start + (len(said) - len(said.lstrip()) if stripped else 0)
+    if not stripped:
+        return "", start - text.endswith("\n", 0, start)
+    return stripped, start + len(said) - len(said.lstrip())
 
 
 def _fenced(lines: Sequence[str]) -> set[int]:

@@ -22,7 +22,7 @@ from pygent.lsp.conversations.rendering import Rendering
 from pygent.lsp.conversations.writer import Piece, Writer
 from pygent.records import Approval, Question
 
-ANSWER = "\n\n## Pygent\n\n"
+ANSWER = "\n\n## Pygent"
 ID_START = "<!-- pygent: "
 
 
@@ -122,8 +122,8 @@ class Page:
             return self.send(section)
         fence = fence_for(text[section.finish : end])
         summary = f"<details><summary>Before the edit, in {old}</summary>"
-        self.insert(section.finish, f"{closed(section.text)}{ANSWER}{summary}\n\n{fence}markdown")
-        sent = Sent(section.text, self.mark(end), f"\n{fence}\n\n</details>\n\n")
+        self.insert(section.finish, f"{closed(section.text)}{ANSWER}\n\n{summary}\n\n{fence}markdown")
+        sent = Sent(section.text, self.mark(end), f"\n{fence}\n\n</details>")
         self._sent.append(sent)
         return sent
 
@@ -142,7 +142,7 @@ class Page:
     def answer(self, section: Section, text: str) -> None:
         """Put an answer of the server's own below a section."""
         piece = Piece(self.mark(section.finish), tail=ending)
-        self.writer.put(piece, closed(section.text) + ANSWER + text)
+        self.writer.put(piece, f"{closed(section.text)}{ANSWER}\n\n{text}")
 
     # -- the session -----------------------------------------------------------------------------
 
@@ -217,7 +217,6 @@ class Page:
         else:
             start, text = 0, Rendering().hear(envelope.event)
             piece = Piece(self.mark(before_draft(self.document)), tail=spacing)
-            text = f"\n\n{text}" if text else ""
         if text:
             self.writer.put(piece, text)
         return piece, start

@@ -57,7 +57,7 @@ class Rendering:
         self._neutraliser = Neutraliser()
         self._titles: dict[str, str] = {}
         self._diffs: dict[str, str] = {}
-        self._end = "\n\n"
+        self._end = ""
 
     def hear(self, event: AnyEvent) -> str:
         """What an event adds."""

@@ -28,64 +28,72 @@ def catch_up(page: Page, session: Session, before: Page | None) -> None:
     yours = [section for section in page.document.yours() if section.text]
     places = aligned(yours, known)
     told = [(section, place) for section, place in zip(yours, places, strict=True) if place is not None]
-    if told:
-        section, done = told[-1]
-        follow = _Follow(page, running and done == len(known) - 1, before)
-        follow.complete(section, known[done])
+    if yours and not told:
+        told_last = len(known) - 1  # a draft alone is not filled up with what was cut away
     else:
-        done = len(known) - 1 if yours else -1  # a draft alone is not filled up with what was cut away
-        follow = _Follow(page, running, before)
-    for number, exchange in enumerate(known[done + 1 :], done + 1):
-        follow = _Follow(page, running and number == len(known) - 1, before)
-        follow.add(exchange)
+        told_last = told[-1][1] if told else -1
+    catching = _Catching(page, len(known) - 1 if running else -1, before)
+    if told:
+        catching.complete(told[-1][0], told_last, known[told_last])
+    for number in range(told_last + 1, len(known)):
+        catching.add(number, known[number])
+    catching.end()
     page.question = None if running else _open_question(known[-1])
 
 
-class _Follow:
-    """Writes one exchange; a live one goes on as the turn does."""
+class _Catching:
+    """Writes exchanges one below the other; the live one goes on as the turn does."""
 
-    def __init__(self, page: Page, live: bool, before: Page | None) -> None:
+    def __init__(self, page: Page, live: int, before: Page | None) -> None:
         self._page = page
         self._live = live
-        self._before = before if live else None
+        self._before = before
+        self._last: Piece | None = None
 
-    def complete(self, section: Section, exchange: Exchange) -> None:
+    def complete(self, section: Section, number: int, exchange: Exchange) -> None:
         """Write what is missing of the answer below a section."""
         page, document = self._page, self._page.document
-        rendering, whole = self._render(exchange)
+        rendering, whole = self._render(number, exchange)
         answer = next((one for one in document.sections if one.start == section.end), None)
         if answer is None or answer.who == "You":
             lead = closed(section.text) + ANSWER
             piece = Piece(page.mark(section.finish), lead + whole)
-            self._go_on(piece, rendering, len(lead))
+            self._put(number, piece, rendering, len(lead))
         else:
+            whole = whole.lstrip("\n") if answer.text else whole
             has = _progress(answer.text, whole)
             piece = Piece(page.mark(answer.finish), whole, written=len(whole) if has is None else has)
-            self._go_on(piece, rendering, 0)
+            self._put(number, piece, rendering, 0)
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, number: int, exchange: Exchange) -> None:
         """Write a message and its answer."""
         page = self._page
-        rendering, whole = self._render(exchange)
+        rendering, whole = self._render(number, exchange)
         shown = neutral(exchange.text)
         lead = f"\n\n## You\n\n{shown}{closed(shown)}{ANSWER}"
-        piece = Piece(page.mark(before_draft(page.document)), lead + whole)
-        self._go_on(piece, rendering, len(lead))
+        place = page.mark(before_draft(page.document)) if self._last is None else self._last.place
+        self._put(number, Piece(place, lead + whole), rendering, len(lead))
 
-    def _render(self, exchange: Exchange) -> tuple[Rendering, str]:
-        if self._before is not None:
+    def end(self) -> None:
+        """Offer the person the next word, where something was written."""
+        if self._last is not None and not self._last.live:
+            self._last.tail = ending
+            self._page.writer.put(self._last)
+
+    def _render(self, number: int, exchange: Exchange) -> tuple[Rendering, str]:
+        if number == self._live and self._before is not None and self._before.running:
             return self._before.rendered()
-        rendering = Rendering(late=self._live)
+        rendering = Rendering(late=number == self._live)
         return rendering, "".join(map(rendering.hear, exchange.events))
 
-    def _go_on(self, piece: Piece, rendering: Rendering, lead: int) -> None:
-        if self._live:
+    def _put(self, number: int, piece: Piece, rendering: Rendering, lead: int) -> None:
+        if number == self._live:
             self._page.go_on(piece, rendering, lead)
-            return
-        missing = piece.written < len(piece.text.rstrip())
-        piece.tail = ending
-        if missing:
+        elif piece.written < len(piece.text.rstrip()):
             self._page.writer.put(piece)
+        else:
+            return
+        self._last = piece
 
 
 def _progress(shown: str, whole: str) -> int | None:

@@ -11,9 +11,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pygent.lsp.conversations.following import Change, Insertion, Landed, change, landed, moved
+from pygent.lsp.conversations.following import (
+    Change,
+    Insertion,
+    Landed,
+    change,
+    ending_at,
+    landed,
+    moved,
+    taken,
+)
 from pygent.lsp.conversations.markdown import normalised
 
 PAUSE = 0.1
@@ -51,6 +60,7 @@ class _Flight:
     """An edit on its way."""
 
     piece: Piece
+    start: int
     sent: Insertion
     last: bool
 
@@ -111,9 +121,11 @@ class Writer:
             await self._rest.wait()
 
     async def calm(self) -> None:
-        """Wait for a moment with no edit on its way, in which `text` is the document."""
-        while self._flight is not None and self._open:
-            await self._still.wait()
+        """Wait for a moment with no edit on its way, in which `text` is the document; for a second at most."""
+        end = time.monotonic() + 1.0
+        while self._flight is not None and self._open and (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._still.wait(), left)
 
     # -- one edit after the other ----------------------------------------------------------------
 
@@ -154,7 +166,7 @@ class Writer:
             return None
         line = self.text.count("\n", 0, at)
         character = at - (self.text.rfind("\n", 0, at) + 1)
-        return _Flight(piece, Insertion(at, chunk, line, character), last)
+        return _Flight(piece, piece.written, Insertion(at, chunk, line, character), last)
 
     def _done(self, piece: Piece) -> None:
         if piece.tail is not None:
@@ -209,24 +221,23 @@ class Writer:
 
     def _follow(self, new: str) -> None:
         old, by = self.text, change(self.text, new)
-        self._notice(by, old)
+        for piece in self._live:
+            by = ending_at(by, old, self.places.get(piece.place, 0))
+        self._rewind(by)
         self.places = {name: moved(place, by, old) for name, place in self.places.items()}
         self.text = new
 
-    def _notice(self, by: Change, old: str) -> bool:
-        """What a change of the person's means for what is being written; whether it took from that."""
-        rewound = False
+    def _rewind(self, by: Change) -> None:
+        """Write again what a change took from the end of what is being written."""
         for piece in self._live:
-            place = self.places.get(piece.place, len(old))
+            place = self.places.get(piece.place, len(self.text))
             if by.size and by.start < place:
                 self._typed = time.monotonic()
-            if not by.text and by.start < place <= by.end:  # an undo takes words of ours from the end
-                taken = _same_end(old[by.start : place], piece.text[: piece.written])
-                piece.written -= taken
-                rewound = rewound or bool(taken)
-                if taken and piece not in self._pieces:
-                    self.put(piece)
-        return rewound
+            gone = taken(place, by, self.text, piece.text[: piece.written])
+            if gone:
+                piece.written -= gone
+                self.places[piece.place] = place - gone
+                self.put(piece)
 
     def _take(self, new: str) -> None:
         """Take in a text that may have the words in it that are on their way."""
@@ -236,18 +247,18 @@ class Writer:
         if got is None:
             self._follow(new)
             sent = Insertion(self.places[flight.piece.place], sent.text, sent.line, sent.character)
-            self._flight = _Flight(flight.piece, sent, flight.last)
+            self._flight = replace(flight, sent=sent)
             return
         self._flight = None
-        rewound = self._notice(got.other, self.text)
+        self._rewind(got.other)
         self.places = {name: got.moved(place, self.text) for name, place in self.places.items()}
         self.text = new
-        if not got.astray and not rewound:
+        if not got.astray and flight.piece.written == flight.start:
             self._count(flight, got)
 
     def _count(self, flight: _Flight, got: Landed) -> None:
         """Our words are where they belong."""
-        piece, start = flight.piece, flight.piece.written
+        piece, start = flight.piece, flight.start
         if flight.last:
             self.places[piece.place] = got.at
             self._done(piece)
@@ -257,8 +268,3 @@ class Writer:
         for name, position in piece.points.items():
             if start <= position < piece.written:
                 self.places[name] = got.at + position - start
-
-
-def _same_end(one: str, other: str) -> int:
-    limit = min(len(one), len(other))
-    return next((n for n in range(limit) if one[-1 - n] != other[-1 - n]), limit)
