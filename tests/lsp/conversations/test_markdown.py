@@ -27,8 +27,16 @@ PIECES = st.sampled_from(
         "<!--",
         "<",
         " pygent: ses_0",
+        "-->",
+        "x",
+        "\\",
+        "    ",
+        "\x1b[0m",
+        "\u2028",
+        "<details>",
+        "</details>",
+        "> **Approval needed**",
     ]
-    + ["-->", "x", "\\", "    ", "\x1b[0m", "\u2028", "<details>", "</details>", "> **Approval needed**"]
 )
 HOSTILE = st.lists(PIECES, max_size=40).map("".join)
 

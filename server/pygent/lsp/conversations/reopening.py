@@ -28,10 +28,8 @@ def catch_up(page: Page, session: Session, before: Page | None) -> None:
     yours = [section for section in page.document.yours() if section.text]
     places = aligned(yours, known)
     told = [(section, place) for section, place in zip(yours, places, strict=True) if place is not None]
-    if yours and not told:
-        told_last = len(known) - 1  # a draft alone is not filled up with what was cut away
-    else:
-        told_last = told[-1][1] if told else -1
+    # A draft alone is not filled up with what somebody has cut away.
+    told_last = told[-1][1] if told else len(known) - 1 if yours else -1
     catching = _Catching(page, len(known) - 1 if running else -1, before)
     if told:
         catching.complete(told[-1][0], told_last, known[told_last])

@@ -121,7 +121,7 @@ class Writer:
             await self._rest.wait()
 
     async def calm(self) -> None:
-        """Wait for a moment with no edit on its way, in which `text` is the document; for a second at most."""
+        """Wait, a second at most, for a moment with no edit on its way, in which `text` is the document."""
         end = time.monotonic() + 1.0
         while self._flight is not None and self._open and (left := end - time.monotonic()) > 0:
             with contextlib.suppress(asyncio.TimeoutError):
