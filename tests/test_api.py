@@ -12,9 +12,9 @@ from tests.story import call
 import pygent
 from pygent.api import AsyncPygent, Pygent
 from pygent.errors import PygentError
-from pygent.events import Message, TextDelta, ToolFinished, TurnFinished
+from pygent.events import Envelope, Message, TextDelta, ToolFinished, TurnFinished
 from pygent.records import Approval, Decision, Question
-from pygent.replay import ReplayServer, Reply, Script
+from pygent.replay import Match, ReplayServer, Reply, Script, ScriptedCall
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +143,38 @@ async def test_delegated_work_comes_back(workspace: Path, monkeypatch: pytest.Mo
             assert not (workspace / "new.txt").exists()
             assert (await agent.apply(task.id)).applied == ["new.txt"]
     assert (workspace / "new.txt").read_text() == "new\n"
+
+
+async def test_the_blocking_api(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Match(first="apart")
+    replies = [
+        call("bash", cmd="touch asked"),
+        Reply(text="First."),
+        Reply(text="Second."),
+        Reply(
+            match=child, tool_calls=[ScriptedCall(name="write_file", arguments={"path": "x", "content": "x"})]
+        ),
+        Reply(match=child, text="Apart."),
+    ]
+    heard: list[Envelope] = []
+
+    def use(base_url: str) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+        with Pygent(workspace, use_docker="0", on_event=heard.append, approve=lambda _: True) as agent:
+            first = agent.ask("go")
+            assert first.reply == "First."
+            assert agent.ask("on", session_id=first.session_id).reply == "Second."
+            task = agent.delegate("work apart", timeout=30)
+            (task,) = agent.wait(task.id)
+            assert (task.status, agent.reply(task.id)) == ("completed", "Apart.")
+            assert agent.collect(task.id, "x") == ["x"]
+
+    # The task's conversation is known by its first message, so its replies stand first.
+    ordered = replies[3:] + replies[:3]
+    async with ReplayServer(Script(replies=ordered)) as server:
+        await asyncio.to_thread(use, server.base_url)
+    assert (workspace / "asked").exists()
+    assert any(isinstance(envelope.event, ToolFinished) for envelope in heard)
 
 
 def test_everything_public_is_there_and_loads_when_it_is_used() -> None:
