@@ -17,6 +17,7 @@ from tests.story import Person, call, story
 from tests.test_recovery import OPTIONS, SCRIPT, ended, killed_in_the_middle
 from tests.test_takeover import DONE, delegated
 
+from pygent import delegation
 from pygent.delegation import DelegateRequest
 from pygent.events import Envelope, TaskChanged, ToolStarted
 from pygent.records import Decision
@@ -247,3 +248,25 @@ async def test_fifty_kills_lose_nothing_that_was_announced_and_do_nothing_twice(
     assert len(lasting) > 250
     for one in lasting:
         assert msgspec.to_builtins(stored[one["sessionId"], one["seq"]]) == one
+
+
+async def test_an_old_task_keeps_its_work_without_its_folder(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = [call("bash", cmd="echo one > made"), DONE, call("bash", cmd="echo two >> made"), DONE]
+    async with story(workspace, *replies) as tale:
+        tasks = tale.app.tasks
+        old, young = await delegated(tale), await tasks.delegate(DelegateRequest("other", tale.folder))
+        await tasks.wait([young.id], 30)
+        tale.app.store.save_task(msgspec.structs.replace(old, finished_at=1))
+        monkeypatch.setattr(delegation, "CLEAN_AFTER", 0)
+        await tasks.clean()
+        assert not Path(old.workspace).parent.exists()
+        assert Path(young.workspace).exists()
+        assert [entry.path for entry in (await tasks.results.diff(old.id))[1]] == ["made"]
+        assert tasks.send(old.id, "go on")
+        (ended,) = await tasks.wait([old.id], 30)
+        assert ended.status == "completed"
+        assert (Path(old.workspace) / "made").read_text() == "one\ntwo\n"
+        assert (await tasks.results.apply(old.id)).applied == ["made"]
+    assert (workspace / "made").read_text() == "one\ntwo\n"

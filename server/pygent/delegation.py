@@ -29,7 +29,7 @@ from pygent.tasks import FINISHED, Limits, Progress, failure_of, pick_persona
 log = logging.getLogger("pygent.tasks")
 DAY = 24 * 60 * 60.0
 KEPT_DAYS, SNAPSHOT_BYTES = 30, 2 << 30
-"""For how long a turn can be undone, and how much space all snapshots together may take."""
+"""For how long a turn can be undone and a task keeps its folder, and the space for all snapshots."""
 CLEAN_AFTER = 20.0
 """Seconds after the start, when the person is served, in which the clean-up begins."""
 
@@ -86,14 +86,18 @@ class Tasks:
         return True
 
     async def clean(self) -> None:
-        """Once a day, forget snapshots that are old, or too many for the space that they may take."""
+        """Once a day, remove old workspaces of tasks, and snapshots that are old or take too much space."""
         mark = self._sessions.launch.state / "cleaned"
         await asyncio.sleep(CLEAN_AFTER)
         if not _older(mark, DAY):
             return
         mark.touch()
+        since = now_ms() - int(1000 * KEPT_DAYS * DAY)
         try:
-            wanted = self._store.snapshots(now_ms() - int(1000 * KEPT_DAYS * DAY))
+            for task in self._store.tasks():
+                if task.status in FINISHED and task.base is not None and (task.finished_at or since) < since:
+                    await self._clear(task)  # diff, apply and send go on with its snapshots
+            wanted = self._store.snapshots(since)
             await self._shadow.clean(wanted, SNAPSHOT_BYTES)
         except PygentError as error:
             log.warning("clean-up: %s", error.message)
@@ -212,10 +216,14 @@ class Tasks:
         if task.status not in FINISHED:
             raise PygentError("busy", "The process that runs the task does not end it.", "Try again.")
         await self._sessions.delete(task.session_id)
+        await self._clear(task)
+        return self._store.delete_task(task_id)
+
+    async def _clear(self, task: Task) -> None:
+        """Remove a task's workspace."""
         place = Path(task.workspace)
         await asyncio.to_thread(shutil.rmtree, place.parent, ignore_errors=True)
         self._shadow.forget(place)
-        return self._store.delete_task(task_id)
 
     async def _given(self, request: DelegateRequest, place: Path) -> str | None:
         """The snapshot of what a task is given, which is checked out when it starts.
@@ -265,7 +273,7 @@ class Tasks:
 
     async def _run(self, task: Task, limits: Limits) -> TurnResult:
         info, place = self._store.session(task.session_id), Path(task.workspace)
-        given = None if has_begun(task) else task.base
+        given = None if has_begun(task) else task.result or task.base
         if given is not None:
             await self._shadow.check_out(given, place)
         folder = Folder(place, self._sessions.launch, parent=self._sessions.home(info))
