@@ -33,7 +33,9 @@ def pygent(workspace: Path, tmp_path: Path) -> Iterator[Pygent]:
         )
         servers.append(server)
         assert server.stdout is not None
-        return Program(workspace, json.loads(server.stdout.readline())["baseUrl"])
+        program = Program(workspace, json.loads(server.stdout.readline())["baseUrl"])
+        program.server = server.pid
+        return program
 
     yield make
     for server in servers:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.cli.screen import Terminal
 from tests.conftest import python
 
 KEY = "sk-key-of-the-program"
@@ -19,6 +20,8 @@ class Program:
     def __init__(self, folder: Path, base_url: str) -> None:
         self.folder = folder
         self.base_url = base_url
+        self.server = 0
+        """The process of the scripted server."""
 
     def environ(self, **more: str) -> dict[str, str]:
         own = {"OPENAI_BASE_URL": self.base_url, "OPENAI_API_KEY": KEY, "PYGENT_USE_DOCKER": "0"}
@@ -34,6 +37,16 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             **more,
+        )
+
+    def terminal(self, *arguments: str, columns: int = 100, lines: int = 40, **env: str) -> Terminal:
+        """`pygent` on a terminal."""
+        return Terminal(
+            python("-m", "pygent.cli", *arguments),
+            cwd=self.folder,
+            env=self.environ(**env),
+            columns=columns,
+            lines=lines,
         )
 
     def __call__(self, *arguments: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:

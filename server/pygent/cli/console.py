@@ -2,58 +2,69 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 import msgspec
 
-from pygent.events import (
-    ApprovalRequested,
-    ApprovalResolved,
-    ChangeMade,
-    Envelope,
-    Notice,
-    QuestionAsked,
-    TaskChanged,
-    TextDelta,
-    ToolFinished,
-    ToolOutput,
-    ToolStarted,
-)
-from pygent.records import Task, Usage
-
 STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-LINES, LAST = 10, 3
-"""Lines of a command's output that are shown as they come, and of the rest at its end."""
+PLAIN = str.maketrans(
+    {
+        "●": "*",
+        "◇": "o",
+        "│": "|",
+        "└": "`-",
+        "…": "...",
+        "·": "-",
+        "✓": "ok",
+        "✗": "x",
+        "─": "-",
+        "•": "*",
+    }
+)
+"""What stands for a character where the terminal's encoding has none for it (cp1252, ASCII)."""
 
 
 @dataclass(slots=True)
 class Console:
-    """Two streams and whether they take colours."""
+    """Two streams, whether they take colours, and where lines are broken, if not by the terminal."""
 
     out: TextIO
     err: TextIO
     colour: bool
+    columns: Callable[[], int] | None = None
+    parted: bool = False
+    """Whether an empty line was written last."""
 
     @classmethod
     def standard(cls, environ: Mapping[str, str]) -> Console:
-        """The process's own streams; colours on a terminal unless NO_COLOR says otherwise (no-color.org)."""
+        """The process's own streams, which take any character from now on.
+
+        Colours on a terminal, or with FORCE_COLOR; never with NO_COLOR (no-color.org) or TERM=dumb.
+        """
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb"
-        return cls(sys.stdout, sys.stderr, sys.stderr.isatty() and not plain)
+        forced = environ.get("FORCE_COLOR", "0") not in ("", "0")
+        return cls(sys.stdout, sys.stderr, (forced or sys.stderr.isatty()) and not plain)
 
     def style(self, text: str, *styles: str) -> str:
         """The text in colour where there are colours."""
-        if not self.colour or not text:
+        if not self.colour or not text or not styles:
             return text
         return f"\x1b[{';'.join(STYLES[style] for style in styles)}m{text}\x1b[0m"
 
     def say(self, text: str, *styles: str) -> None:
         """A line for the person."""
-        self.err.write(self.style(safe(text), *styles) + "\n")
-        self.err.flush()
+        text = safe(text)
+        lines = [text] if self.columns is None else wrapped(text, self.columns())
+        self.raw("".join(self.style(line, *styles) + "\n" for line in lines), self.err)
 
     def error(self, text: str, fix: str | None = None) -> None:
         """A line that says what went wrong, and one that says what to do."""
@@ -63,152 +74,77 @@ class Console:
 
     def answer(self, text: str) -> None:
         """A piece of the answer."""
-        self.out.write(safe(text))
-        self.out.flush()
+        self.raw(safe(text), self.out)
 
     def json(self, value: Any) -> None:
         """A value as a line of JSON."""
-        self.out.write(msgspec.json.encode(value, enc_hook=str).decode() + "\n")
-        self.out.flush()
+        self.raw(msgspec.json.encode(value, enc_hook=str).decode() + "\n", self.out)
+
+    def raw(self, text: str, stream: TextIO) -> None:
+        """Text that is ours, with its colours, in the characters that the stream has."""
+        stream.write(fitting(text, stream))
+        stream.flush()
+        self.parted = text.endswith("\n\n") or text == "\n"
 
     def table(self, rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
-        """Rows under headings, in columns."""
-        widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings))]
-        for number, row in enumerate([headings, *rows]):
-            line = "  ".join(safe(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
-            self.answer((self.style(line.rstrip(), "bold") if number == 0 else line.rstrip()) + "\n")
+        """Rows under headings, in columns; on a terminal each row is one line, cut where it ends."""
+        from wcwidth import wcswidth  # noqa: PLC0415 - only for tables
+
+        cells = [[safe(cell).replace("\n", " ") for cell in row] for row in [headings, *rows]]
+        widths = [max(wcswidth(row[n]) for row in cells) for n in range(len(headings))]
+        terminal = self.out.isatty()
+        columns = shutil.get_terminal_size().columns if terminal else None
+        for number, row in enumerate(cells):
+            padded = (cell + " " * (width - wcswidth(cell)) for cell, width in zip(row, widths, strict=True))
+            line = "  ".join(padded).rstrip()
+            if columns is not None:
+                line = cut(line, columns)
+            self.raw((self.style(line, "bold") if terminal and number == 0 else line) + "\n", self.out)
 
 
-class Events:
-    """Shows events as lines; `answers` says whether the assistant's text goes to standard output."""
+def cut(line: str, columns: int) -> str:
+    """As much of a line as fits into so many columns, with a mark where something was left out."""
+    from wcwidth import wcswidth, wcwidth  # noqa: PLC0415 - only on terminals
 
-    def __init__(self, console: Console, *, answers: bool = True) -> None:
-        self._console = console
-        self._answers = answers
-        self._midline = False
-        self._shown: dict[str, list[str]] = {}
-        self._partial: dict[str, str] = {}
-        self._tasks: dict[str, str] = {}
-
-    def show(self, envelope: Envelope) -> None:  # noqa: C901, PLR0912 - one match over the vocabulary
-        """Show one."""
-        console = self._console
-        match envelope.event:
-            case TextDelta(text=text):
-                self._text(text)
-            case ToolStarted(title=title):
-                self._line(f"● {title}", "cyan")
-            case ToolOutput(item_id=item, text=text):
-                self._output(item, text)
-            case ToolFinished() as done:
-                self._finished(done)
-            case ChangeMade(diff=diff):
-                self._break()
-                show_diff(console, diff)
-            case Notice(level=level, text=text):
-                self._line(text, {"info": "dim", "warning": "yellow", "error": "red"}[level])
-            case ApprovalRequested(approval=approval):
-                self._line(f"? {approval.title}: {approval.detail}", "yellow")
-            case ApprovalResolved(decision=decision, by=by):
-                self._line(f"  {decision} ({by})", "dim")
-            case QuestionAsked(question=question):
-                options = f" [{' / '.join(question.options)}]" if question.options else ""
-                self._line(f"? {question.prompt}{options}", "yellow")
-            case TaskChanged(task=task):
-                self._task(task)
-            case _:
-                pass
-
-    def end(self) -> None:
-        """Finish a line that was begun."""
-        self._break()
-
-    def _text(self, text: str) -> None:
-        if self._answers:
-            self._console.answer(text)
-        else:
-            self._console.err.write(safe(text))
-            self._console.err.flush()
-        self._midline = not text.endswith("\n")
-
-    def _output(self, item: str, text: str) -> None:
-        *lines, rest = (self._partial.pop(item, "") + text).split("\n")
-        if rest:
-            self._partial[item] = rest
-        self._break()
-        shown = self._shown.setdefault(item, [])
-        for line in lines:
-            if len(shown) < LINES:
-                self._console.say(f"  │ {line}", "dim")
-            shown.append(line)
-
-    def _finished(self, done: ToolFinished) -> None:
-        if rest := self._partial.pop(done.item_id, ""):
-            self._output(done.item_id, rest + "\n")
-        hidden = self._shown.pop(done.item_id, [])[LINES:]
-        if len(hidden) > LAST:
-            self._line(f"  │ … {len(hidden) - LAST} more lines …", "dim")
-        for line in hidden[-LAST:]:
-            self._line(f"  │ {line}", "dim")
-        if done.exit_code:
-            self._line(f"  └ exit code {done.exit_code}", "yellow")
-        elif done.status != "completed":
-            first, _, _ = done.output.partition("\n")
-            self._line(f"  └ {done.status}: {first[:200]}", "yellow")
-
-    def _task(self, task: Task) -> None:
-        if self._tasks.get(task.id) != task.status:
-            self._tasks[task.id] = task.status
-            self._line(f"◇ {task.persona.name} ({task.id}) is {task.status}: {task.title}", "cyan")
-
-    def _line(self, text: str, *styles: str) -> None:
-        self._break()
-        self._console.say(text, *styles)
-
-    def _break(self) -> None:
-        if self._midline:
-            stream = self._console.out if self._answers else self._console.err
-            stream.write("\n")
-            stream.flush()
-            self._midline = False
+    if wcswidth(line) <= columns:
+        return line
+    kept, room = "", columns - 1
+    for char in line:
+        room -= max(0, wcwidth(char))
+        if room < 0:
+            break
+        kept += char
+    return kept + "…"
 
 
-def asks_for_task(envelope: Envelope) -> bool:
-    """Whether a background task asks the person for something."""
-    return envelope.task_id is not None and isinstance(envelope.event, ApprovalRequested | QuestionAsked)
+def wrapped(text: str, columns: int) -> list[str]:
+    """Lines that are broken between words, further ones below the start of the first."""
+    from wcwidth import wcswidth  # noqa: PLC0415 - only on terminals
+
+    lines = []
+    for whole in text.split("\n"):
+        line, indent = whole, whole[: len(whole) - len(whole.lstrip(" │>●?-"))]
+        begin = indent if "│" in indent else " " * len(indent)
+        while wcswidth(line) > columns > len(begin) + 10:
+            fits = cut(line, columns + 1)[:-1]
+            at = fits.rfind(" ")
+            at = at if at > len(indent) else len(fits)
+            lines.append(line[:at])
+            line = begin + line[at:].lstrip(" ")
+        lines.append(line)
+    return lines
 
 
-def show_diff(console: Console, diff: str) -> None:
-    """A unified diff in colour."""
-    for line in diff.splitlines():
-        styles = {"+": ("green",), "-": ("red",), "@": ("cyan",)}.get(line[:1], ("dim",))
-        console.say(f"  {line}", *styles)
-
-
-def usage_line(usage: Usage) -> str:
-    """The tokens of a turn in a few words."""
-    cached = f", {usage.cached_tokens:,} cached" if usage.cached_tokens else ""
-    return f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
+def fitting(text: str, stream: TextIO) -> str:
+    """Text with plain characters where the stream's encoding lacks ours."""
+    if (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf"):
+        return text
+    return text.translate(PLAIN)
 
 
 def safe(text: str) -> str:
     """Text without control characters: a model must not write to the terminal's own controls."""
     return "".join(char for char in text if char in "\n\t" or char.isprintable() or char in "\u200d\ufe0f")
-
-
-TASK_COLUMNS = ("task", "status", "made", "took", "steps", "persona", "title")
-
-
-def task_row(task: Task) -> list[str]:
-    """A task as a row of `TASK_COLUMNS`."""
-    status: str = task.status
-    if task.queue_place is not None:
-        status = f"queued, {task.queue_place}."
-    elif task.waiting_for is not None:
-        status = f"waiting: {task.waiting_for[:40]}"
-    end = task.finished_at or time.time() * 1000
-    took = "" if task.started_at is None else f"{int(end - task.started_at) // 1000} s"
-    return [task.id, status, ago(task.created_at), took, str(task.steps), task.persona.name, task.title]
 
 
 def brief(value: Any) -> str:

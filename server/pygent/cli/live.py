@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pygent.cli.console import TASK_COLUMNS, Console, safe, task_row
+from pygent.cli.console import Console, safe
+from pygent.cli.lines import TASK_COLUMNS, task_row
 from pygent.records import Task
 
 PACE = 0.5

@@ -81,8 +81,8 @@ def _slash() -> str:
     from pygent.cli.slash import SLASH  # noqa: PLC0415 - the parser's commands need nothing of it
 
     rows = "".join(
-        f"| `{f'/{name} {usage}'.strip()}` | {meaning} |\n".replace("on|off", "on\\|off")
-        for name, (usage, meaning) in SLASH.items()
+        f"| `{f'/{name} {one.usage}'.strip()}` | {one.summary} |\n".replace("|o", "\\|o")
+        for name, one in SLASH.items()
     )
     return f"## In a conversation\n\n| command | |\n| --- | --- |\n{rows}"
 

@@ -1,152 +1,260 @@
-"""The interactive screen: streaming Markdown, and a line that says what runs and for how long."""
+"""The screen of a conversation: what happens as lines, what is being written and done below them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable
 
-from rich.console import Console as Rich
-from rich.console import ConsoleOptions, RenderableType
-from rich.live import Live
-from rich.markdown import Markdown
-from rich.spinner import Spinner
-from rich.text import Text
+from pygent.cli import markdown
+from pygent.cli.console import Console, cut, fitting, safe
+from pygent.cli.lines import Events, asks_for_task, show_diff, usage_line
+from pygent.events import (
+    ApprovalRequested,
+    ApprovalResolved,
+    Envelope,
+    Message,
+    Notice,
+    QuestionAsked,
+    TextDelta,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from pygent.records import Approval, Decision, Question, Verdict, now_ms
 
-from pygent.cli.console import Console, Events, asks_for_task, safe
-from pygent.events import Envelope, Message, TextDelta, ToolFinished, ToolStarted
-from pygent.records import Approval, Decision, Question
-
-ANSWERS = {"y": "accept", "s": "acceptForSession", "n": "decline", "c": "cancel"}
+PACE = 0.12
+"""Seconds between two pictures of the clock."""
+FRAMES, PLAIN_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
+ANSWERS: dict[str, Verdict] = {"y": "accept", "s": "acceptForSession", "c": "cancel"}
+SAID = {"accept": "allowed", "acceptForSession": "allowed for this session", "decline": "declined"}
+CHOICES = "[y]es  [s]ession  [n]o, because …  [c]ancel > "
+WHERE = {"docker": "in Docker", "bubblewrap": "in the bubblewrap sandbox"}
 
 
 class Screen:
-    """The front end of the interactive session; `question` reads a line of the person."""
+    """The front end of the interactive session.
+
+    `redraw` asks for the part below the lines to be drawn again; `aside` and `back` put away what the person
+    is typing while something is asked.
+    """
 
     name = "terminal"
 
-    def __init__(self, console: Console, question: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, console: Console) -> None:
         self.session_id = ""
+        self.redraw: Callable[[], None] = lambda: None
+        self.aside: Callable[[], None] = lambda: None
+        self.back: Callable[[], None] = lambda: None
         self._console = console
-        self._question = question
-        self._rich = Rich(no_color=not console.colour, highlight=False)
         self._events = Events(console)
-        self._live: Live | None = None
+        self._doing: str | None = None
+        self._since = 0.0
         self._text = ""
-        self._doing = "thinking"
+        self._again: Notice | None = None
+        """The retry that is waited for."""
+        self._tail: deque[str] = deque(maxlen=3)
         self._asking = asyncio.Lock()
+        self._answer: asyncio.Future[str] | None = None
+        self._ask_label = ""
+        self._clock: asyncio.Task[None] | None = None
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """Show what happens while the block runs."""
-        self._begin("thinking")
-        try:
-            yield
-        finally:
-            self._stop()
+    # -- what happens ----------------------------------------------------------------------------
 
     def emit(self, envelope: Envelope) -> None:
-        """Show an event: text as Markdown as it streams, the rest as lines above the status."""
+        """Show an event: text as Markdown, block by block, the rest as lines."""
         event = envelope.event
         if envelope.session_id != self.session_id and not asks_for_task(envelope):
             return
-        if isinstance(event, TextDelta):
-            self._text += safe(event.text)
-            self._update()
-            return
-        if isinstance(event, Message):
-            self._settle()
-            return
-        if isinstance(event, ToolStarted):
-            self._doing = safe(event.title)
-        live = self._live is not None
-        self._stop()
-        self._events.show(envelope)
-        if isinstance(event, ToolFinished):
-            self._doing = "thinking"
-        if live:
-            self._begin(self._doing)
+        self._again = event if isinstance(event, Notice) and event.code == "retry" else None
+        match event:
+            case TextDelta(text=text):
+                done, self._text = markdown.split(self._text + safe(text))
+                self.write(done)
+            case Message():
+                self._settle()
+            case TurnStarted():
+                self.begin("thinking")
+            case TurnFinished() as end:
+                self._finished(end)
+            case ApprovalRequested() | QuestionAsked() | ApprovalResolved(by=self.name):
+                pass  # shown where it is asked
+            case _:
+                self._line(envelope)
+        self.redraw()
+
+    def _line(self, envelope: Envelope) -> None:
+        self._settle()
+        if not _is_declined(envelope):
+            self._events.show(envelope)
+        match envelope.event:
+            case ToolStarted(title=title):
+                self._doing = title
+            case ToolOutput(text=text):
+                self._tail.extend(line for line in safe(text).split("\n") if line.strip())
+            case ToolFinished():
+                self._tail.clear()
+                self._doing = "thinking"
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is now."""
+        return 80 if self._console.columns is None else self._console.columns()
+
+    def _finished(self, end: TurnFinished) -> None:
+        self._settle()
+        if end.status == "cancelled":
+            self._console.say("Cancelled. The conversation goes on from here.", "yellow")
+        if end.error is not None:
+            self._console.error(end.error.message, end.error.fix)
+        self._console.say(usage_line(end.usage), "dim")
+        self.end()
+
+    def _settle(self) -> None:
+        text, self._text = self._text, ""
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        """Show what an assistant says, as Markdown."""
+        if text.strip():
+            drawn = markdown.draw(text, self.columns, colour=self._console.colour)
+            self._console.raw(("" if self._console.parted else "\n") + drawn + "\n\n", self._console.out)
+
+    @property
+    def working(self) -> bool:
+        """Whether anything is being done."""
+        return self._doing is not None
+
+    # -- what is being done ----------------------------------------------------------------------
+
+    def begin(self, doing: str) -> None:
+        """Show what is being done, and for how long."""
+        self._doing, self._since = doing, time.monotonic()
+        if self._clock is None:
+            self._clock = asyncio.create_task(self._tick(), name="clock")
+
+    def end(self) -> None:
+        """Show no longer that anything is done."""
+        self._doing = None
+        self._tail.clear()
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        self.redraw()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(PACE)
+            self.redraw()
+
+    def live(self, columns: int, rows: int) -> str:
+        """What is drawn above the prompt: the block that is being written, or what runs."""
+        if self._doing is None or self._answer is not None:
+            return ""
+        shown: list[str] = []
+        if self._text.strip():
+            drawn = markdown.draw(markdown.tail(self._text, rows), columns, colour=self._console.colour)
+            shown = drawn.split("\n")[-max(1, rows - 1) :]
+        elif self._tail:
+            shown = [self._console.style(cut(f"  │ {line}", columns), "dim") for line in self._tail]
+        return fitting("\n".join([*shown[-rows:], self._status(columns)]), self._console.out)
+
+    def _status(self, columns: int) -> str:
+        seconds = time.monotonic() - self._since
+        frames = FRAMES if fitting("…", self._console.out) == "…" else PLAIN_FRAMES
+        frame = frames[int(seconds / PACE) % len(frames)]
+        end = f" ({int(seconds)} s · Ctrl-C cancels)"
+        doing = cut(safe(self._now()).replace("\n", " "), max(10, min(60, columns - len(end) - 3)))
+        return self._console.style(f"{frame} {doing}{end}", "cyan")
+
+    def _now(self) -> str:
+        """What is being done, or how long until a request is sent again."""
+        again = self._again
+        left = 0 if again is None or again.retry_at is None else again.retry_at - now_ms()
+        if again is None or left <= 0:
+            return self._doing or ""
+        return f"trying again in {math.ceil(left / 1000)} s ({again.attempt} of {again.attempts})"
+
+    # -- what is asked ---------------------------------------------------------------------------
+
+    def label(self, columns: int, name: str) -> str:
+        """What stands before the line: what is asked, or who listens."""
+        if self._answer is None:
+            return self._console.style(f"{safe(name)}> ", "bold")
+        label = self._ask_label if len(self._ask_label) < columns - 10 else "y/s/n/c > "
+        return self._console.style(label, "yellow")
+
+    def answer(self, text: str) -> bool:
+        """Take a line as the answer to what is asked; False if nothing is."""
+        if self._answer is None or self._answer.done():
+            return False
+        self._answer.set_result(text.strip())
+        return True
 
     async def approve(self, approval: Approval) -> Decision | None:
         """Ask at the prompt: once, for the session, no with a reason, or cancel the turn."""
         async with self._asking:
-            live = self._live is not None
-            self._stop()
-            try:
-                return await self._decide(approval)
-            finally:
-                if live:
-                    self._begin(self._doing)
+            self._show(approval)
+            while (decision := _decision(await self._ask(CHOICES))) is None:
+                self._console.say("  Answer y, s, n or c; what follows n is told to the agent.", "dim")
+        said = SAID.get(decision.decision, "cancelled")
+        self._console.say(f"  {said}{': ' + decision.feedback if decision.feedback else ''}", "dim")
+        return decision
 
     async def ask(self, question: Question) -> str | None:
         """Ask at the prompt; an option may be given by its number."""
-        async with self._asking:
-            self._stop()
-            for number, option in enumerate(question.options or [], 1):
-                self._console.say(f"  {number}. {option}")
-            said = (await self._question("? ")).strip()
-            self._begin(self._doing)
         options = question.options or []
+        async with self._asking:
+            self._settle()
+            self._console.say(f"? {question.prompt}", "yellow")
+            for number, option in enumerate(options, 1):
+                self._console.say(f"  {number}. {option}")
+            said = await self._ask("? ")
         if said.isdigit() and 0 < int(said) <= len(options):
-            return options[int(said) - 1]
+            said = options[int(said) - 1]
+        self._console.say(f"  {said}", "dim")
         return said or None
 
-    async def _decide(self, approval: Approval) -> Decision:
-        if approval.isolation == "local":
-            self._console.say("  There is NO SANDBOX: this runs directly on your machine.", "red")
-        while True:
-            said = (await self._question("  [y]es  for the [s]ession  [n]o, because …  [c]ancel > ")).strip()
-            verdict = ANSWERS.get(said[:1].lower())
-            if verdict == "decline":
-                return Decision(decision="decline", feedback=said.partition(" ")[2] or None)
-            if verdict is not None and len(said) == 1:
-                return Decision(decision=verdict)  # type: ignore[arg-type]
+    def _show(self, approval: Approval) -> None:
+        self._settle()
+        console = self._console
+        where = WHERE.get(approval.isolation, "on your machine")
+        console.say(f"? {approval.title} ({where})" if approval.command else f"? {approval.title}", "yellow")
+        said = self._doing == f"$ {approval.command}" and approval.session_id == self.session_id
+        if approval.diff:
+            show_diff(console, approval.diff)
+        elif not said:
+            for line in (approval.command or approval.detail).split("\n"):
+                console.say(f"  {line}")
+        if approval.isolation == "local" and approval.command:
+            console.say("  There is NO SANDBOX: this runs directly on your machine.", "red")
 
-    def _begin(self, doing: str) -> None:
-        self._doing = doing
-        if self._rich.is_terminal and self._live is None:
-            self._live = Live(console=self._rich, refresh_per_second=12, transient=True)
-            self._live.start()
-            self._update()
-
-    def _update(self) -> None:
-        if self._live is None:
-            return
-        if self._text:
-            # Only what fits is drawn while it streams; the whole is printed when it is complete.
-            rows = max(4, self._rich.size.height - 4)
-            self._live.update(Markdown("\n".join(self._text.splitlines()[-rows:])))
-        else:
-            self._live.update(_Clock(self._doing))
-
-    def _settle(self) -> None:
-        text, self._text = self._text, ""
-        live = self._live is not None
-        self._stop()
-        if text.strip():
-            self._rich.print(Markdown(text))
-        if live:
-            self._begin("thinking")
-
-    def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        if self._text:
-            self._rich.print(Markdown(self._text))
-            self._text = ""
+    async def _ask(self, label: str) -> str:
+        self._ask_label, self._answer = label, asyncio.get_running_loop().create_future()
+        self.aside()
+        self.redraw()
+        try:
+            return await self._answer
+        finally:
+            self._answer = None
+            self.back()
 
 
-class _Clock:
-    """A spinner with what runs and for how many seconds."""
+def _is_declined(envelope: Envelope) -> bool:
+    """Whether it is the end of a call that the person has just declined here."""
+    return isinstance(envelope.event, ToolFinished) and envelope.event.status == "declined"
 
-    def __init__(self, doing: str) -> None:
-        self._spinner = Spinner("dots", text=Text(doing, style="cyan"))
-        self._doing = doing
-        self._began: float | None = None
 
-    def __rich_console__(self, console: Rich, options: ConsoleOptions) -> Iterator[RenderableType]:
-        self._began = self._began or console.get_time()
-        seconds = int(console.get_time() - self._began)
-        self._spinner.update(text=Text(f"{self._doing[:60]} ({seconds} s, Ctrl-C cancels)", style="cyan"))
-        yield self._spinner
+def _decision(said: str) -> Decision | None:
+    """What a person's line decides; None if it can't be told."""
+    found = re.fullmatch(r"(?i)(y|yes|s|session|c|cancel)|n(?:o)?(?:\b[\s,:]*(.*))?", said, re.S)
+    if found is None:
+        return None
+    if found[1] is None:
+        return Decision(decision="decline", feedback=(found[2] or "").strip() or None)
+    return Decision(decision=ANSWERS[found[1][0].lower()])

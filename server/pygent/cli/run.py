@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from pygent.app import App
-from pygent.cli.console import Console, Events, asks_for_task, usage_line
+from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
+from pygent.cli.lines import Events, asks_for_task, usage_line
 from pygent.cli.place import Place, place
 from pygent.config import Config
 from pygent.delegation import DelegateRequest
@@ -89,8 +90,7 @@ async def _read_line(console: Console, prompt: str) -> str:
     """A line of standard input, without holding up the loop; cancel at the end of input."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    console.err.write(prompt)
-    console.err.flush()
+    console.raw(prompt, console.err)
 
     def readable() -> None:
         loop.remove_reader(sys.stdin.fileno())
@@ -203,6 +203,7 @@ def _code(status: str, error: Failure | None) -> int:
 def read_text(words: list[str]) -> str:
     """The request; `-` reads standard input.  Raises UsageError if there is none."""
     text = sys.stdin.read() if words == ["-"] else " ".join(words)
+    text = text.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
     if not text.strip():
         raise UsageError("there is no request")
     return text

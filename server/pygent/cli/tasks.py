@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from pygent.app import App
-from pygent.cli.console import TASK_COLUMNS, Console, Events, brief, task_row
+from pygent.cli.console import Console, brief
 from pygent.cli.grammar import UsageError
+from pygent.cli.lines import TASK_COLUMNS, Events, task_row
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
 from pygent.records import Task
@@ -23,14 +24,19 @@ SHOWN = 50
 async def tasks(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """`pygent tasks` and its actions."""
     async with opened(given, environ) as where:
-        if given.action == "list":
-            return await _list(where.app, given, console)
-        if given.action == "send":
-            return await _send(where, given, console)
-        found = [_find(where.app, word) for word in given.ids]
-        if not found:
-            raise UsageError(f"tasks {given.action} needs the id of a task")
-        return await _TASKS[given.action](where, found, given, console)
+        return await task_command(where, given, console)
+
+
+async def task_command(where: Place, given: argparse.Namespace, console: Console) -> int:
+    """One of the actions, in a place that is open.  Raises UsageError and PygentError."""
+    if given.action == "list":
+        return await _list(where.app, given, console)
+    if given.action == "send":
+        return await _send(where, given, console)
+    found = [_find(where.app, word) for word in given.ids]
+    if not found:
+        raise UsageError(f"tasks {given.action} needs the id of a task")
+    return await _TASKS[given.action](where, found, given, console)
 
 
 async def _list(app: App, given: argparse.Namespace, console: Console) -> int:

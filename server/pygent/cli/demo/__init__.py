@@ -13,7 +13,8 @@ from importlib import resources
 from pathlib import Path
 
 from pygent.app import App
-from pygent.cli.console import Console, Events, usage_line
+from pygent.cli.console import Console
+from pygent.cli.lines import Events, usage_line
 from pygent.errors import PygentError
 from pygent.events import Envelope
 from pygent.records import Approval, Decision, Question, TurnResult

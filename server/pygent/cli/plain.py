@@ -1,0 +1,88 @@
+"""Lines from a terminal that can do nothing but print (`TERM=dumb`): no editing, no drawing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from pygent.cli.console import Console
+
+
+class PlainPrompt:
+    """What `Prompt` does, without moving the cursor; Ctrl-C is a signal here."""
+
+    echoes = True
+    """Whether the terminal itself shows what is typed."""
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        label: Callable[[int], str],
+        interrupted: Callable[[], bool],
+        working: Callable[[], bool],
+    ) -> None:
+        self.above = console.out
+        self._console = console
+        self._label, self._interrupted, self._working = label, interrupted, working
+        self._due = False
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._armed = False
+
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is now."""
+        return shutil.get_terminal_size().columns
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take lines and Ctrl-C for as long as the block runs."""
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            for line in sys.stdin:
+                loop.call_soon_threadsafe(self._lines.put_nowait, line)
+            loop.call_soon_threadsafe(self._lines.put_nowait, None)
+
+        threading.Thread(target=read, name="lines", daemon=True).start()
+        with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C ends the program
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        yield
+
+    async def read(self) -> str:
+        """The next line.  Raises EOFError to leave."""
+        self._due = True
+        self.redraw()
+        line = await self._lines.get()
+        self._armed = False
+        if line is None:
+            raise EOFError
+        return line.rstrip("\n")
+
+    def redraw(self) -> None:
+        """Say once that a line is waited for, when nothing runs any more."""
+        if self._due and not self._working():
+            self.set_aside()
+
+    def set_aside(self) -> None:
+        """Say what is asked."""
+        self._due = False
+        self._console.raw(self._label(self.columns), self._console.out)
+
+    def restore(self) -> None:
+        """Nothing was put aside."""
+
+    def close(self) -> None:
+        """Nothing waits to be written."""
+
+    def _interrupt(self) -> None:
+        if self._armed:
+            self._lines.put_nowait(None)
+        elif not self._interrupted():
+            self._console.say("\nCtrl-C again, or Ctrl-D, leaves.")
+        self._armed = True
