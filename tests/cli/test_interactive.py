@@ -510,3 +510,31 @@ def _normal(text: str, folder: Path) -> str:
     text = re.sub(r"ses_[0-9a-f\n]+", "SESSION", text)
     text = re.sub(r"[\d,]+ tokens in, [\d,]+ out", "N tokens in, N out", text)
     return re.sub(r"Pygent \d+\.\d+\.\d+", "Pygent VERSION", text) + "\n"
+
+
+def test_commands_of_ones_own(pygent: Pygent) -> None:
+    program = pygent(Reply(text="Asked by a command."))
+    (program.folder / "mine.py").write_text(
+        "from pygent.commands import register_command\n"
+        "def show(agent, argument):\n"
+        '    """Show something without the model."""\n'
+        "    print('shown', argument, agent.runtime.bash('echo by the sandbox').splitlines()[1])\n"
+        "def say(agent, argument):\n"
+        "    print(agent.step(argument).content, len(agent.history))\n"
+        "register_command('/show', show, usage='/show WHAT')\n"
+        "register_command('/say', say, 'Ask the model')\n"
+        "register_command('/fail', lambda agent, argument: 1 / 0)\n"
+    )
+    (program.folder / "pygent.toml").write_text('[[tools]]\nmodule = "mine.py"\n')
+    assert program("--cwd", "trust").returncode == 0
+    terminal = program.terminal("--cwd", "--no-confirm-bash")
+    terminal.until(READY)
+    terminal.type("/show this\r")
+    terminal.until("shown this by the sandbox")
+    terminal.type("/say hello\r")
+    terminal.until("Asked by a command. 3")
+    terminal.type("/fail\r")
+    terminal.until("/fail failed: ZeroDivisionError")
+    terminal.type("/help show\r")
+    terminal.until("Show something without the model.")
+    leave(terminal)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pygent.checkpoints import Undone
 from pygent.cli.console import ago, cut
+from pygent.cli.custom import custom_commands, run_custom
 from pygent.cli.grammar import COMMANDS, UsageError
 from pygent.cli.lines import usage_line
 from pygent.cli.parser import parse
@@ -48,6 +49,9 @@ async def perform(talk: Talk, text: str) -> bool:
     if name in ("exit", "quit"):
         return False
     command = SLASH.get(name)
+    if command is None and (own := (await custom_commands(talk)).get(name)) is not None:
+        await talk.run(f"/{name}", lambda: run_custom(talk, name, own, rest.strip()))
+        return True
     if command is None:
         near = difflib.get_close_matches(name, SLASH, 1)
         hint = f"Did you mean /{near[0]}?" if near else "/help lists them."
@@ -60,8 +64,12 @@ async def perform(talk: Talk, text: str) -> bool:
     return True
 
 
-def _help(talk: Talk, rest: str) -> None:
+async def _help(talk: Talk, rest: str) -> None:
     name = rest.lstrip("/")
+    own = await custom_commands(talk)
+    if name in own:
+        talk.console.answer(f"{own[name].usage}\n  {own[name].description}\n")
+        return
     if name and name not in SLASH:
         raise PygentError("notFound", f"There is no command /{name}.", "/help lists them.")
     if name:
@@ -72,6 +80,8 @@ def _help(talk: Talk, rest: str) -> None:
         return
     for one, command in SLASH.items():
         talk.console.answer(f"/{one} {command.usage}".ljust(30) + f" {command.summary}\n")
+    for mine in own.values():
+        talk.console.answer(mine.usage.ljust(30) + f" {mine.description}\n")
     talk.console.say(KEYS, "dim")
 
 
