@@ -1,12 +1,23 @@
 """The model's messages are a projection that the strictest server accepts."""
 
+import itertools
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pygent.events import Envelope, Message, ToolFinished, TurnFinished, TurnStarted
+from pygent.events import (
+    Compacted,
+    Envelope,
+    Forked,
+    Message,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    TurnUndone,
+)
 from pygent.records import NO_USAGE, ToolCall
+from pygent.replay.strict import problem
 from pygent.transcript import Transcript, conversation, export
 
 
@@ -90,57 +101,135 @@ def test_an_image_follows_the_results():
     assert gone == [{"role": "user", "content": "a"}]
 
 
-STEPS = st.lists(
-    st.sampled_from(
-        ["user", "plain", "calls", "one result", "results", "finish", "needs", "cancel", "steer"]
-    ),
-    max_size=30,
+TEXTS = st.sampled_from(["", "a", "b c", "long " * 200, "\n\nA message from the person: no"])
+NUMBERS = st.integers(1, 6)
+COMPACTED = st.builds(
+    Compacted,
+    tokens_before=st.just(2),
+    tokens_after=st.just(1),
+    form=st.sampled_from(["outputs", "turns", "summary"]),
+    through=st.integers(0, 40),
+    keep=st.integers(0, 300),
+    summary=st.just("What was."),
+)
+ARGUMENTS = st.dictionaries(
+    st.sampled_from(["path", "cmd"]),
+    st.text(max_size=3) | st.just("x" * 900) | st.just(["y"] * 500),
+    max_size=2,
+)
+CALLS = st.lists(NUMBERS, max_size=3, unique=True).flatmap(
+    lambda numbers: st.tuples(
+        *(
+            st.builds(
+                lambda number, name, arguments: ToolCall(
+                    item_id=f"itm_{number}",
+                    call_id=f"call_{number}",
+                    name=name,
+                    arguments=json.dumps(arguments),
+                ),
+                st.just(number),
+                st.sampled_from(["bash", "read_file", "write_file"]),
+                ARGUMENTS,
+            )
+            for number in numbers
+        )
+    )
+)
+ANY_EVENT = st.one_of(
+    st.builds(TurnStarted, text=TEXTS, images=st.lists(st.just("x.png"), max_size=1)),
+    st.builds(said, TEXTS, CALLS),
+    st.builds(lambda text: Message(item_id="i", role="user", text=text), TEXTS),
+    st.builds(done, NUMBERS, TEXTS, image=st.sampled_from([None, "x.png"])),
+    st.builds(ended, st.sampled_from(["completed", "needsInput", "cancelled", "failed", "limit"])),
+    st.builds(TurnUndone, turn_id=st.just("trn_1"), redone=st.booleans()),
+    st.builds(Forked, session_id=st.just("ses_1"), changed=st.booleans()),
+    COMPACTED,
 )
 
 
-@given(STEPS)
-def test_any_story_gives_messages_that_a_strict_server_takes(steps):
-    transcript = Transcript(lambda name: None)
-    open_calls: list[int] = []
-    for number, step in enumerate(steps):
-        match step:
-            case "user":
-                transcript.apply(TurnStarted(text="u"))
-                open_calls = []
-            case "steer" if not open_calls:
-                transcript.apply(Message(item_id="i", role="user", text="s"))
-            case "plain" if not open_calls:
-                transcript.apply(said("p"))
-            case "calls" if not open_calls:
-                open_calls = [number * 10, number * 10 + 1]
-                transcript.apply(said("", [call(n) for n in open_calls]))
-            case "one result" | "results":
-                count = 1 if step == "one result" else len(open_calls)
-                for n in open_calls[:count]:
-                    transcript.apply(done(n))
-                open_calls = open_calls[count:]
-            case "finish" | "needs" | "cancel":
-                status = {"finish": "completed", "needs": "needsInput", "cancel": "cancelled"}[step]
-                transcript.apply(ended(status))
-                open_calls = []
-    transcript.close_calls("end")
-    check(list(map(json.loads, transcript.messages)))
+STEP = st.builds(
+    lambda asked, between, output: [
+        asked,
+        *between,
+        *(done(int(call.item_id[4:]), output) for call in asked.tool_calls),
+    ],
+    st.builds(said, TEXTS, CALLS),
+    st.lists(COMPACTED, max_size=1),
+    TEXTS,
+)
+TURN = st.builds(
+    lambda start, steps, words, status: [start, *itertools.chain(*steps), *words, ended(status)],
+    st.builds(TurnStarted, text=st.sampled_from(["u", "v"])),
+    st.lists(STEP, max_size=3),
+    st.lists(st.just(said("words")), max_size=1),
+    st.sampled_from(["completed", "limit"]),
+)
+EVENTS = st.lists(
+    TURN | st.lists(ANY_EVENT, max_size=2) | st.lists(COMPACTED, min_size=1, max_size=1), max_size=8
+).map(lambda blocks: list(itertools.chain(*blocks)))
+"""Turns as they are, and in between whatever a process that died may have left."""
 
 
-def check(got: list[dict]) -> None:
-    waiting: set[str] = set()
-    previous = ""
-    for message in got:
-        role = message["role"]
-        if role == "tool":
-            assert message["tool_call_id"] in waiting
-            waiting.remove(message["tool_call_id"])
-        else:
-            assert not waiting, "a call without a result"
-            assert not (role == "user" and previous in ("user", "tool")), f"user after {previous}"
-            waiting = {entry["id"] for entry in message.get("tool_calls", [])}
-        previous = role
-    assert not waiting
+def image_url(name: str) -> str:
+    return "data:image/png;base64," + "A" * 5000
+
+
+@settings(max_examples=400, deadline=None)
+@given(EVENTS)
+def test_any_stored_events_give_messages_that_the_strictest_server_takes(events):
+    transcript = Transcript(image_url)
+    for event in [*events, TurnStarted(text="And now?")]:
+        transcript.apply(event)
+    system = {"role": "system", "content": "You are Pygent."}
+    request = {"model": "m", "messages": [system, *map(json.loads, transcript.messages)]}
+    assert problem(request) is None
+    assert "And now?" in json.dumps(request["messages"][-1])
+    assert [found.data for found in transcript.entries] == transcript.messages
+    assert transcript.size == sum(found.weight for found in transcript.entries)
+    for found in transcript.entries:
+        assert json.loads(found.data)["content"].endswith(found.said) if found.said else True
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS)
+def test_between_two_compactions_messages_are_only_added(events):
+    """A prefix that a server has cached stays, but for a last message that nobody has answered."""
+    transcript = Transcript(image_url)
+    for event in events:
+        before = list(transcript.messages)
+        transcript.apply(event)
+        if not isinstance(event, Compacted):
+            assert transcript.messages[: len(before) - 1] == before[:-1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS, COMPACTED)
+def test_a_compaction_keeps_what_came_later(events, compacted):
+    transcript = Transcript(image_url)
+    for event in events:
+        transcript.apply(event)
+    later = [found for found in transcript.entries if found.seq > compacted.through]
+    transcript.apply(compacted)
+    assert transcript.messages[len(transcript.messages) - len(later) :] == [found.data for found in later]
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS)
+def test_what_the_person_said_outlives_every_compaction_but_a_summary(events):
+    transcript = Transcript(image_url)
+    for event in events:
+        transcript.apply(event)
+    transcript.apply(TurnStarted(text="a word that matters"))
+    transcript.apply(said("", [call(9)]))
+    transcript.apply(done(9, "endless " * 500))
+    transcript.apply(ended("limit"))
+    transcript.apply(TurnStarted(text="another word"))
+    end = transcript.seq
+    for form in ("outputs", "turns"):
+        transcript.apply(Compacted(tokens_before=2, tokens_after=1, form=form, through=end, keep=50))
+        whole = json.dumps([json.loads(message) for message in transcript.messages])
+        assert (whole.count("a word that matters"), whole.count("another word")) == (1, 1)
+    assert "endless endless endless endless endless endless endless endless" not in whole
 
 
 def envelope(event) -> Envelope:

@@ -159,6 +159,8 @@ class Transcript:
 
     def _add_user(self, text: str, images: list[str]) -> None:
         self.close_calls(INTERRUPTED)
+        if not text and not images:
+            return
         role = self._last.get("role")
         if role == "tool" and (self._answer_expected or not images):
             note = "The person answers" if self._answer_expected else "A message from the person"
@@ -172,6 +174,8 @@ class Transcript:
 
     def _add_assistant(self, event: Message) -> None:
         self.close_calls(INTERRUPTED)
+        if not event.text and not event.tool_calls:
+            return
         message: dict[str, Any] = {"role": "assistant", "content": event.text, **event.extra}
         if event.tool_calls:
             message["tool_calls"] = [

@@ -108,6 +108,10 @@ class Wire:
         """The first event of a type, once it is there."""
         return (await self.until(lambda: self.events(kind)))[0]  # type: ignore[no-any-return]
 
+    async def ended(self) -> None:
+        """Wait until everything that a process said before its end is heard."""
+        await self._reading
+
     async def _read(self) -> None:
         assert self.process.stdout is not None
         frames = FrameReader()
