@@ -426,6 +426,13 @@ export interface Commands {
     arguments: Record<string, never>;
     result: { models: { id: string }[]; active: string };
   };
+  "pygent.model.use": {
+    arguments: {
+      name: string;
+      sessionId?: string;
+    };
+    result: { model: string };
+  };
   "pygent.tools": {
     arguments: {
       sessionId?: string;
@@ -568,6 +575,14 @@ export interface Commands {
       taskId: string;
     };
     result: { diff: string; files: { path: string; kind: Change["kind"]; added?: number; removed?: number }[] };
+  };
+  "pygent.task.file": {
+    arguments: {
+      taskId: string;
+      path: string;
+      side?: "after" | "before";
+    };
+    result: { text: string };
   };
   "pygent.task.apply": {
     arguments: {

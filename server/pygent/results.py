@@ -55,6 +55,18 @@ class Results:
         base, now = await self._snapshots(task_id)
         return await self._shadow.diff(base, now), await self._shadow.entries(base, now)
 
+    async def file(self, task_id: str, path: str, *, before: bool) -> str:
+        """A changed file as the task was given it, or as it is now; empty where there was or is none.
+
+        Raises PygentError `notFound` for a path that was not changed.
+        """
+        for entry in await self._shadow.entries(*await self._snapshots(task_id)):
+            if entry.path == path:
+                version = entry.before if before else entry.after
+                data = b"" if version is None else await self._shadow.content(version)
+                return data.decode("utf-8", "replace")
+        raise PygentError("notFound", f"The task did not change {path}.", "pygent.task.diff lists the files.")
+
     async def apply(
         self,
         task_id: str,

@@ -189,6 +189,13 @@ async def test_delegated_work(workspace: Path) -> None:
         assert not (workspace / "made.txt").exists()
         log = await wire.command("pygent.task.log", taskId=made["id"])
         assert {one["taskId"] for one in log["events"]} == {made["id"]}
+        sides = [
+            (await wire.command("pygent.task.file", taskId=made["id"], path="made.txt", side=side))["text"]
+            for side in ("before", "after")
+        ]
+        assert sides == ["", "given"]
+        unchanged = await wire.refusal("pygent.task.file", taskId=made["id"], path="given.txt")
+        assert unchanged["data"]["code"] == "notFound"
         collected = await wire.command(
             "pygent.task.collect", taskId=made["id"], path="made.txt", dest="sub/x.txt"
         )
@@ -274,6 +281,13 @@ async def test_personas_models_and_tools(workspace: Path) -> None:
             "models": [{"id": "gpt-4.1-mini"}, {"id": "replayed"}],
             "active": "gpt-4.1-mini",
         }
+        assert await wire.command("pygent.model.use", "replayed") == {"model": "replayed"}
+        assert (await wire.command("pygent.models"))["active"] == "replayed"
+        mine = (await wire.command("pygent.session.new"))["session"]
+        assert mine["model"] == "replayed"
+        await wire.command("pygent.model.use", name="gpt-4.1-mini", sessionId=mine["id"])
+        await wire.command("pygent.chat", text="who", sessionId=mine["id"])
+        assert wire.model.requests[-1]["model"] == "gpt-4.1-mini"  # type: ignore[attr-defined]
         tools = {one["name"]: one for one in (await wire.command("pygent.tools"))["tools"]}
         assert tools["bash"]["parameters"]["required"] == ["cmd"]
         off = await wire.command("pygent.tool.disable", name="grep", sessionId=session["id"])

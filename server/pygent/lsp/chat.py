@@ -79,7 +79,10 @@ async def _answered(server: PygentServer, session: Session, args: Chat, mail: Ma
 def begin(server: PygentServer, **fields: Any) -> Session:
     """A new session; `folder_uri` names its folder, `persona`, `model` and `title` are as of the command."""
     session = server.app.sessions.new(
-        server.folder(fields.pop("folder_uri", None)), persona=fields.pop("persona", server.persona), **fields
+        server.folder(fields.pop("folder_uri", None)),
+        persona=fields.pop("persona", None) or server.persona,
+        model=fields.pop("model", None) or server.model,
+        **fields,
     )
     for name in server.toolbox.off:
         session.tools.switch(name, False)
@@ -169,8 +172,8 @@ class NewSession(Arguments, frozen=True, kw_only=True):
 @command("pygent.session.new", "`{session}`")
 async def sessionbegin(server: PygentServer, args: NewSession) -> Any:
     """Begin a session."""
-    persona = args.persona or server.persona
-    session = begin(server, folder_uri=args.folder_uri, persona=persona, model=args.model, title=args.title)
+    fields = {"persona": args.persona, "model": args.model, "title": args.title}
+    session = begin(server, folder_uri=args.folder_uri, **fields)
     return {"session": session.info}
 
 

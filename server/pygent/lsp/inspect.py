@@ -64,7 +64,18 @@ async def models(server: PygentServer, args: Nothing) -> Any:
     """The models that the endpoint lists."""
     folder = server.folder()
     listed = await (await folder.model()).models()
-    return {"models": [{"id": name} for name in listed], "active": folder.settings.model}
+    return {"models": [{"id": name} for name in listed], "active": server.model or folder.settings.model}
+
+
+@command("pygent.model.use", "`{model}`", main="name")
+async def model_use(server: PygentServer, args: Named) -> Any:
+    """Ask another model of the same endpoint, in a session or in new ones."""
+    session = server.session(args.session_id)
+    if session is None:
+        server.model = args.name
+    else:
+        session.use_model(args.name)
+    return {"model": args.name}
 
 
 def _toolbox(server: PygentServer, session_id: str | None) -> Toolbox:

@@ -93,6 +93,7 @@ class PygentServer(BaseServer):
         self.last_session: str | None = None
         self.asked: str | None = None
         self.persona: str | None = None
+        self.model: str | None = None
         self._attached = False
         self._published: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()

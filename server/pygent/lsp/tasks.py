@@ -156,6 +156,21 @@ async def task_diff(server: PygentServer, args: OneTask) -> Any:
     return {"diff": diff, "files": [entry.summary() for entry in entries]}
 
 
+class TaskFile(Arguments, frozen=True, kw_only=True):
+    """A file that a task changed, as it was given or as it is now."""
+
+    task_id: str
+    path: str
+    side: Literal["before", "after"] = "after"
+
+
+@command("pygent.task.file", "`{text}`, empty where there is no such file on that side")
+async def task_file(server: PygentServer, args: TaskFile) -> Any:
+    """One side of what a task has changed, for an editor's own comparison."""
+    before = args.side == "before"
+    return {"text": await server.app.tasks.results.file(args.task_id, args.path, before=before)}
+
+
 class Apply(Arguments, frozen=True, kw_only=True):
     """A task, which of its changed files, and whether only to say what would be."""
 
