@@ -61,6 +61,14 @@ export interface Compacted {
   summary?: string;
 }
 
+/** What can be chosen: `insert` takes the place of the word; a file has its `uri`. */
+export interface Completion {
+  label: string;
+  insert: string;
+  detail?: string;
+  uri?: string;
+}
+
 /** The answer to an `Approval`; `feedback` is told to the model. */
 export interface Decision {
   decision: "accept" | "acceptForSession" | "cancel" | "decline";
@@ -410,6 +418,13 @@ export interface Commands {
       preview?: boolean;
     };
     result: Commands["pygent.undo"]["result"];
+  };
+  "pygent.complete": {
+    arguments: {
+      text: string;
+      sessionId?: string;
+    };
+    result: { items: Completion[] };
   };
   "pygent.personas": {
     arguments: Record<string, never>;

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from pygent import errors, events, records
-from pygent.lsp import chat, inspect, tasks
+from pygent.lsp import chat, completion, inspect, tasks
 from pygent.lsp.commands import COMMANDS, Command
 from pygent.lsp.conversations import sending
 from pygent.lsp.options import Options
@@ -26,7 +26,7 @@ milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `
 `chk_` and sort by creation.
 """
 
-_MODULES = (chat, tasks, inspect, sending)
+_MODULES = (chat, completion, tasks, inspect, sending)
 
 
 def protocol() -> str:
@@ -50,6 +50,7 @@ def protocol() -> str:
     kinds = (
         *(records.TurnResult, records.Task, records.SessionInfo, records.Approval, records.Decision),
         *(records.Question, records.Usage, records.Failure, records.Change),
+        completion.Completion,
     )
     parts += [_record(kind) for kind in kinds]
     parts.append("## Error codes\n\n" + ", ".join(f"`{code}`" for code in get_args(errors.Code)) + ".\n")

@@ -76,7 +76,7 @@ class PygentServer(BaseServer):
 
     def __init__(self, host: Host) -> None:
         super().__init__("pygent-server", __version__)
-        from pygent.lsp import chat, inspect, tasks  # noqa: F401, PLC0415 - they register their commands
+        from pygent.lsp import chat, completion, inspect, tasks  # noqa: F401, PLC0415 - they register their commands
 
         self.host = host
         self.options = Options()

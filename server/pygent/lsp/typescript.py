@@ -14,7 +14,7 @@ from typing import Any, get_args
 import msgspec
 
 from pygent import events, records
-from pygent.lsp import chat, inspect, tasks  # noqa: F401 - they register their commands
+from pygent.lsp import chat, completion, inspect, tasks  # noqa: F401 - they register their commands
 from pygent.lsp.commands import COMMANDS, Command
 from pygent.lsp.conversations import sending  # noqa: F401 - it registers its commands
 
@@ -51,7 +51,13 @@ def protocol() -> str:
     """The whole file."""
     shown = [found for found in COMMANDS.values() if found.name not in inspect.LATER]
     kinds: dict[str, Any] = {}
-    for root in (events.Envelope, records.TurnResult, records.SessionInfo, records.Decision):
+    for root in (
+        events.Envelope,
+        records.TurnResult,
+        records.SessionInfo,
+        records.Decision,
+        completion.Completion,
+    ):
         _collect(msgspec.inspect.type_info(root), kinds)
     parts = [_interface(name, kind) for name, kind in sorted(kinds.items())]
     union = " | ".join(kind.__name__ for kind in get_args(events.AnyEvent))

@@ -1,0 +1,108 @@
+// What the agent asks of a person: in a notification and in the chat at once, answered by whichever is first.
+import * as vscode from "vscode";
+import type { Person } from "./server";
+import type { Approval, Decision, Question } from "./protocol";
+
+const LONGEST = 600; // characters of a command that a notification shows
+
+type Asked = { kind: "approval"; approval: Approval } | { kind: "question"; question: Question };
+type Pending = Asked & { settle(answer: Decision | string | undefined): void };
+
+export class Asking implements Person, vscode.Disposable {
+  private readonly pending = new Map<string, Pending>();
+  private readonly asked = new vscode.EventEmitter<Asked>();
+  private readonly settled = new vscode.EventEmitter<string>();
+  readonly onAsked = this.asked.event;
+  /** The id of an approval or question that waits no longer. */
+  readonly onSettled = this.settled.event;
+
+  get waiting(): Asked[] {
+    return [...this.pending.values()];
+  }
+
+  async approve(approval: Approval, token: vscode.CancellationToken): Promise<Decision> {
+    const answer = this.wait<Decision>(approval.id, { kind: "approval", approval }, token);
+    void this.show(approval.id, () => notifyApproval(approval));
+    return (await answer) ?? { decision: "decline" }; // after a cancel nobody reads it
+  }
+
+  async ask(question: Question, token: vscode.CancellationToken): Promise<{ answer: string | null }> {
+    const answer = this.wait<string>(question.id, { kind: "question", question }, token);
+    void this.show(question.id, () => notifyQuestion(question));
+    return { answer: (await answer) ?? null };
+  }
+
+  /** Answer from elsewhere than the notification; false if it waits no longer. */
+  answer(id: string, answer: Decision | string): boolean {
+    const found = this.pending.get(id);
+    found?.settle(answer);
+    return found !== undefined;
+  }
+
+  /** Forget everything: the server that asked is gone. */
+  clear(): void {
+    for (const one of this.pending.values()) one.settle(undefined);
+  }
+
+  dispose(): void {
+    this.clear();
+    this.asked.dispose();
+    this.settled.dispose();
+  }
+
+  private wait<Answer extends Decision | string>(
+    id: string,
+    what: Asked,
+    token: vscode.CancellationToken,
+  ): Promise<Answer | undefined> {
+    return new Promise((resolve) => {
+      const settle = (answer: Decision | string | undefined): void => {
+        if (!this.pending.delete(id)) return;
+        listening.dispose();
+        resolve(answer as Answer | undefined);
+        this.settled.fire(id);
+      };
+      this.pending.set(id, { ...what, settle });
+      const listening = token.onCancellationRequested(() => settle(undefined));
+      this.asked.fire(what);
+    });
+  }
+
+  private async show(id: string, notify: () => Promise<Decision | string | undefined>): Promise<void> {
+    let open = true;
+    const listening = this.onSettled((settled) => {
+      // VS Code has no way to close one notification: all toasts go to the bell, and nothing is lost there.
+      if (settled === id && open) void vscode.commands.executeCommand("notifications.hideToasts");
+    });
+    const answer = await notify();
+    open = false;
+    listening.dispose();
+    if (answer !== undefined) this.answer(id, answer);
+  }
+}
+
+async function notifyApproval(approval: Approval): Promise<Decision | undefined> {
+  const allow = vscode.l10n.t("Allow");
+  const session = vscode.l10n.t("Allow for Session");
+  const deny = vscode.l10n.t("Deny");
+  const place = approval.isolation === "local" ? vscode.l10n.t("no sandbox") : approval.isolation;
+  const what = approval.command ?? (approval.diff ? "" : approval.detail);
+  const short = what.length > LONGEST ? `${what.slice(0, LONGEST)} … ${vscode.l10n.t("(the whole is in the chat)")}` : what;
+  const text = plain(`Pygent (${place}): ${approval.title}${short && !approval.title.includes(short) ? `: ${short}` : ""}`);
+  const chosen = await vscode.window.showWarningMessage(text, allow, session, deny);
+  if (chosen === allow) return { decision: "accept" };
+  if (chosen === session) return { decision: "acceptForSession" };
+  return chosen === deny ? { decision: "decline" } : undefined;
+}
+
+async function notifyQuestion(question: Question): Promise<string | undefined> {
+  const text = plain(question.prompt);
+  if (question.options?.length) return vscode.window.showInformationMessage(text, ...question.options);
+  const chosen = await vscode.window.showInformationMessage(text, vscode.l10n.t("Answer"));
+  return chosen && vscode.window.showInputBox({ prompt: question.prompt, ignoreFocusOut: true });
+}
+
+/** Text of a model for a notification, where VS Code would make links to commands of `[title](command:…)`. */
+export function plain(text: string): string {
+  return text.replaceAll("](", "] (");
+}

@@ -1,0 +1,88 @@
+// Wires the parts together: the server and what shows its events and asks for it.
+import * as vscode from "vscode";
+import { Asking } from "./asking";
+import { Changes } from "./changes";
+import { Chat } from "./chat";
+import { registerCommands } from "./commands";
+import { report } from "./errors";
+import { basePython, install, INSTALL_COMMAND, NotFound } from "./locate";
+import { Progress } from "./progress";
+import { Server } from "./server";
+import { Tasks } from "./tasks";
+
+/** Start everything; VS Code calls it only in a workspace that is trusted. */
+export function activate(context: vscode.ExtensionContext): void {
+  const storage = context.globalStorageUri;
+  const asking = new Asking();
+  const server = new Server(storage, asking);
+  const chat = new Chat(context, server, asking);
+  const tasks = new Tasks(server);
+  const changes = new Changes(server);
+  const progress = new Progress(server, asking, (sessionId) => chat.visible && chat.sessionId === sessionId);
+  const restart = () => start(server, storage, () => server.restart());
+  server.middleware = {
+    executeCommand: (command, args, next) => {
+      if (command.startsWith("pygent.code.")) chat.follow();
+      return next(command, args);
+    },
+  };
+  const webview = { webviewOptions: { retainContextWhenHidden: true } };
+  context.subscriptions.push(
+    server,
+    asking,
+    chat,
+    tasks,
+    changes,
+    progress,
+    server.onHealth((health) => health !== "running" && asking.clear()),
+    vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
+    vscode.workspace.onDidChangeConfiguration((event) => void report(() => configured(event, server, restart))),
+    ...registerCommands({ server, chat, tasks, changes, progress, restart }),
+  );
+  void start(server, storage, () => server.start());
+}
+
+async function configured(event: vscode.ConfigurationChangeEvent, server: Server, restart: () => Promise<void>): Promise<void> {
+  if (event.affectsConfiguration("pygent.server") || event.affectsConfiguration("pygent.interpreter")) await restart();
+  else if (event.affectsConfiguration("pygent.config")) await server.configure();
+}
+
+async function start(server: Server, storage: vscode.Uri, begin: () => Promise<void>): Promise<void> {
+  try {
+    await begin();
+  } catch (error) {
+    if (error instanceof NotFound) await offer(server, storage);
+    else await report(() => Promise.reject(error as Error));
+  }
+}
+
+/** Say that there is no server, and what can be done about it. */
+async function offer(server: Server, storage: vscode.Uri): Promise<void> {
+  const settings = vscode.l10n.t("Open Settings");
+  const copy = vscode.l10n.t("Copy Install Command");
+  const own = vscode.l10n.t("Install for VS Code Only");
+  const base = await basePython();
+  const text = base
+    ? vscode.l10n.t("Pygent's server was not found. Install it, or name it in the settings.")
+    : vscode.l10n.t("Pygent's server was not found, nor Python 3.10 or newer to install it into.");
+  const chosen = await vscode.window.showErrorMessage(text, settings, copy, ...(base ? [own] : []));
+  if (chosen === settings) await vscode.commands.executeCommand("workbench.action.openSettings", "@ext:pygent.pygent");
+  else if (chosen === copy) await vscode.env.clipboard.writeText(INSTALL_COMMAND);
+  else if (chosen === own && base) await installPrivately(server, storage, base);
+}
+
+async function installPrivately(server: Server, storage: vscode.Uri, base: string): Promise<void> {
+  const yes = vscode.l10n.t("Install");
+  const detail = vscode.l10n.t("{0} makes an environment in {1} and pip installs pygent-server into it.", base, storage.fsPath);
+  const asked = vscode.l10n.t("Install Pygent's server for VS Code only?");
+  if ((await vscode.window.showInformationMessage(asked, { modal: true, detail }, yes)) !== yes) return;
+  const options = { location: vscode.ProgressLocation.Notification, title: vscode.l10n.t("Installing Pygent's server"), cancellable: true };
+  await report(() =>
+    vscode.window.withProgress(options, (_, token) => {
+      const ending = new AbortController();
+      token.onCancellationRequested(() => ending.abort());
+      return install(base, storage, ending.signal);
+    }),
+  );
+  await start(server, storage, () => server.restart());
+}

@@ -1,0 +1,120 @@
+// Where the server is: the settings first, then the active Python environment, then PATH, then our own one.
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import * as path from "node:path";
+import { promisify } from "node:util";
+import * as vscode from "vscode";
+
+const run = promisify(execFile);
+const PATIENCE = 20_000; // milliseconds for a program to say its version
+const windows = process.platform === "win32";
+
+/** A way to start the server, and where it was found. */
+export interface Found {
+  command: string;
+  args: string[];
+  origin: string;
+  version: string;
+}
+
+/** Why no server could be found: what was tried, each with what it said. */
+export class NotFound extends Error {}
+
+type Candidate = Omit<Found, "version">;
+
+/** The first way to start a server that answers with its version.  Throws NotFound. */
+export async function locate(storage: vscode.Uri): Promise<Found> {
+  const tried: string[] = [];
+  for await (const candidate of candidates(storage)) {
+    try {
+      const { stdout } = await run(candidate.command, [...candidate.args, "--version"], { timeout: PATIENCE });
+      return { ...candidate, version: stdout.trim().replace(/^pygent-server\s+/, "") };
+    } catch (error) {
+      const line = [candidate.command, ...candidate.args].join(" ");
+      const { stderr, message } = error as Error & { stderr?: string };
+      tried.push(`${candidate.origin}: ${line}: ${(stderr || message).trim().split("\n").at(-1) ?? ""}`);
+      if (candidate.origin.startsWith("pygent.")) break; // a setting that is wrong is not passed over
+    }
+  }
+  throw new NotFound(tried.join("\n"));
+}
+
+async function* candidates(storage: vscode.Uri): AsyncGenerator<Candidate> {
+  const settings = vscode.workspace.getConfiguration("pygent");
+  const given = settings.get<string | string[]>("server.command", []);
+  const [command, ...args] = (typeof given === "string" ? words(given) : given).map(expanded);
+  if (command) yield { command, args, origin: "pygent.server.command" };
+  const interpreter = expanded(settings.get<string>("interpreter", ""));
+  if (interpreter) yield python(interpreter, "pygent.interpreter");
+  const active = await activePython();
+  if (active) yield python(active, vscode.l10n.t("active Python environment"));
+  yield { command: "pygent-server", args: [], origin: "PATH" };
+  const own = privatePython(storage);
+  if (existsSync(own)) yield python(own, vscode.l10n.t("private environment"));
+}
+
+/** The words of a command line; quotes hold one together. */
+function words(line: string): string[] {
+  return [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, double, single, bare]) => double ?? single ?? bare ?? "");
+}
+
+function python(command: string, origin: string): Candidate {
+  return { command, args: ["-m", "pygent.lsp"], origin };
+}
+
+function expanded(text: string): string {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? "";
+  return text.replace(/^~(?=[/\\]|$)/, homedir()).replaceAll("${workspaceFolder}", folder);
+}
+
+interface Environments {
+  getEnvironment(scope?: vscode.Uri): Promise<{ execInfo?: { run: { executable: string } } } | undefined>;
+}
+interface Python {
+  environments: { getActiveEnvironmentPath(scope?: vscode.Uri): { path: string } };
+}
+
+/** The interpreter that the Python extensions have chosen for the first folder, if one of them is there. */
+async function activePython(): Promise<string | undefined> {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  try {
+    const environments = vscode.extensions.getExtension<Environments>("ms-python.vscode-python-envs");
+    const chosen = await (await environments?.activate())?.getEnvironment(folder);
+    if (chosen?.execInfo) return chosen.execInfo.run.executable;
+    const extension = vscode.extensions.getExtension<Python>("ms-python.python");
+    const found = (await extension?.activate())?.environments.getActiveEnvironmentPath(folder).path;
+    return found && path.isAbsolute(found) ? found : undefined;
+  } catch {
+    return undefined; // an extension that fails is as one that is not there
+  }
+}
+
+export const INSTALL_COMMAND = "python3 -m pip install pygent-server";
+
+function privatePython(storage: vscode.Uri): string {
+  return path.join(storage.fsPath, "venv", windows ? "Scripts/python.exe" : "bin/python");
+}
+
+/** A Python that can run the server, for an environment of our own. */
+export async function basePython(): Promise<string | undefined> {
+  const active = await activePython();
+  for (const name of [active, "python3.13", "python3.12", "python3.11", "python3.10", "python3", "python"]) {
+    try {
+      if (!name) continue;
+      await run(name, ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"], { timeout: PATIENCE });
+      return name;
+    } catch {
+      // not this one
+    }
+  }
+  return undefined;
+}
+
+/** Install the server into an environment of the extension's own.  Throws what pip said. */
+export async function install(base: string, storage: vscode.Uri, signal: AbortSignal): Promise<void> {
+  await vscode.workspace.fs.createDirectory(storage);
+  await run(base, ["-m", "venv", "--clear", path.join(storage.fsPath, "venv")], { signal });
+  const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "pygent-server"];
+  await run(privatePython(storage), pip, { signal });
+}

@@ -1,0 +1,65 @@
+// What waits for a person: an approval with its three buttons, a question with its options or a field.
+import type { Approval, Question } from "../protocol";
+import { diffView } from "./diff";
+import { button, h, t } from "./dom";
+import type { ToHost } from "./messages";
+
+type Tell = (message: ToHost) => void;
+
+export interface Card {
+  element: HTMLElement;
+  /** Take the controls away, once it is answered; `words` say how. */
+  close(words?: string): void;
+}
+
+export function approvalCard(approval: Approval, tell: Tell): Card {
+  const feedback = h("input", { label: t("Reason for denying (optional)") });
+  feedback.placeholder = t("Reason for denying (optional)");
+  const decide = (decision: "accept" | "acceptForSession" | "decline") => () => {
+    const reason = feedback.value.trim();
+    const more = decision === "decline" && reason ? { feedback: reason } : {};
+    tell({ type: "decide", id: approval.id, decision: { decision, ...more } });
+  };
+  feedback.addEventListener("keydown", (event) => event.key === "Enter" && decide("decline")());
+  const allow = button(t("Allow"), decide("accept"));
+  allow.classList.add("primary");
+  const controls = h(
+    "div",
+    { class: "controls" },
+    allow,
+    button(t("Allow for Session"), decide("acceptForSession")),
+    button(t("Deny"), decide("decline")),
+    feedback,
+  );
+  const detail = approval.diff ? diffView(approval.diff).element : h("pre", {}, approval.command ?? approval.detail);
+  detail.tabIndex = 0;
+  const danger = approval.isolation === "local";
+  const place = danger ? t("no sandbox") : t("in {0}", approval.isolation);
+  const head = h("div", { class: "card-head" }, h("strong", {}, approval.title), h("span", { class: danger ? "place danger" : "place" }, place));
+  return card(t("Approval: {0}", approval.title), [head, detail], controls);
+}
+
+export function questionCard(question: Question, tell: Tell): Card {
+  const answer = (text: string) => tell({ type: "answer", id: question.id, answer: text });
+  const controls = h("div", { class: "controls" });
+  if (question.options?.length) {
+    controls.append(...question.options.map((option) => button(option, () => answer(option))));
+  } else {
+    const field = h("input", { label: t("Your answer") });
+    field.placeholder = t("Your answer");
+    const send = () => field.value.trim() && answer(field.value.trim());
+    field.addEventListener("keydown", (event) => event.key === "Enter" && send());
+    controls.append(field, button(t("Answer"), send));
+  }
+  return card(t("Question: {0}", question.prompt), [h("strong", {}, question.prompt)], controls);
+}
+
+function card(label: string, content: HTMLElement[], controls: HTMLElement): Card {
+  const element = h("div", { class: "card waiting", role: "group", label }, ...content, controls);
+  const close = (words?: string): void => {
+    element.classList.remove("waiting");
+    controls.remove();
+    if (words) element.append(h("div", { class: "answered" }, words));
+  };
+  return { element, close };
+}
