@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,10 @@ from urllib.parse import urlsplit
 from pygent.errors import ModelError
 from pygent.model import certificates, network
 from pygent.model.refusals import redacted, shown
-from pygent.model.retries import Again
+from pygent.model.retries import DROPPED, Again
 
 if TYPE_CHECKING:
+    import httpx2
     from openai import AsyncOpenAI
 
 CONNECT = 10.0
@@ -143,12 +145,11 @@ class Connection:
         endpoint, context = self.endpoint, certificates.unverified()
         if verify and (endpoint.base_url.startswith("https:") or (endpoint.proxy or "").startswith("https:")):
             context = network.tls(endpoint.environ, endpoint.bundle)
-        proxy = None if endpoint.proxy is None else httpx2.Proxy(endpoint.proxy, ssl_context=context)
         return {
             "follow_redirects": False,
             "timeout": httpx2.Timeout(endpoint.stall, connect=CONNECT),
             "verify": context,
-            "proxy": proxy,
+            "proxy": None if endpoint.proxy is None else _proxy(endpoint.proxy, context),
             "trust_env": False,
         }
 
@@ -169,8 +170,9 @@ class Connection:
             return self.stalled()
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
             return self._unreached(self.plain(cause) or "no connection in time")
-        wait = 0.0 if self._served and not began else None
-        return self.broken(f"the connection was lost ({self.plain(cause)})", wait=wait)
+        kept = self._served and not began
+        lost = f"the connection was lost ({self.plain(cause)})"
+        return self.broken(lost, kind=DROPPED if kept else "")
 
     def broken(self, what: str, *, wait: float | None = None, kind: str = "", most: int = 99) -> Again:
         """A failure that may pass."""
@@ -225,3 +227,17 @@ class Connection:
         """An error's words on one line, without the key."""
         words = " ".join(str(error).split())[:200] or type(error).__name__
         return redacted(words.rstrip("."), self.endpoint.key)
+
+
+def _proxy(url: str, context: ssl.SSLContext) -> httpx2.Proxy:
+    """A proxy; its own certificate is judged like the server's.  Raises ModelError for an unknown kind."""
+    import httpx2  # noqa: PLC0415 - heavy
+
+    try:
+        return httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise ModelError(
+            f"The proxy {shown(url)} can't be used: {error}.",
+            "Set HTTPS_PROXY to an address that begins with http://, https:// or socks5://.",
+            code="configInvalid",
+        ) from error

@@ -37,6 +37,15 @@ class Refused(Exception):
         self.body = body
 
 
+def damaged(event: Damaged) -> Exception:
+    """What to raise for an event that is no JSON: an error that was not quoted properly, or a broken answer.
+
+    transformers writes an exception's lines into one.
+    """
+    _, error, words = event.text.partition('{"error": ')
+    return Refused({"error": words.strip('"{}')}) if error else Truncated("a piece of the answer was damaged")
+
+
 class ChatFold:
     """Takes in the events of one stream."""
 
@@ -59,10 +68,10 @@ class ChatFold:
             return
         try:
             found = values(lines)
-        except Damaged:
-            raise Truncated("a piece of the answer was damaged") from None
-        for chunk, damaged in found:
-            self._damaged = self._damaged or (damaged and any(b'"tool_calls"' in line for line in lines))
+        except Damaged as error:
+            raise damaged(error) from None
+        for chunk, bad in found:
+            self._damaged = self._damaged or (bad and any(b'"tool_calls"' in line for line in lines))
             self.chunk(chunk, failed=name == b"error")
 
     def chunk(self, chunk: Any, *, failed: bool = False) -> None:

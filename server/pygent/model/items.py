@@ -11,7 +11,7 @@ from typing import Any
 
 from pygent.model import Answer, AskedCall, Listener
 from pygent.model.calls import CUT, DAMAGED, Calls, minted
-from pygent.model.fold import WIRE, Refused, Truncated
+from pygent.model.fold import WIRE, Refused, Truncated, damaged
 from pygent.model.sse import Damaged, values
 from pygent.model.usage import reported
 from pygent.records import Usage
@@ -49,10 +49,10 @@ class ResponsesFold:
             return
         try:
             found = values(lines)
-        except Damaged:
-            raise Truncated("a piece of the answer was damaged") from None
-        for chunk, damaged in found:
-            self._damaged = self._damaged or (damaged and any(b"function_call" in line for line in lines))
+        except Damaged as error:
+            raise damaged(error) from None
+        for chunk, bad in found:
+            self._damaged = self._damaged or (bad and any(b"function_call" in line for line in lines))
             if isinstance(chunk, dict):
                 chunk.setdefault("type", name.decode("utf-8", "replace"))
             self.chunk(chunk)

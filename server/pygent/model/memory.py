@@ -54,13 +54,12 @@ class Memory:
             self._keep(model, msgspec.structs.replace(known, window=window, source=source))
 
     def _keep(self, model: str, known: Known) -> None:
-        if model not in self._models and len(self._models) >= MOST:
-            self._models.pop(next(iter(self._models)))
         self._models[model] = known
         if self._path is None:
             return
         entries = self._read()  # another process may have learnt in between
-        entries[self._url] = {**entries.get(self._url, {}), **self._models}
+        others = {name: old for name, old in entries.get(self._url, {}).items() if name != model}
+        entries[self._url] = {**dict(list(others.items())[1 - MOST :]), model: known}
         with contextlib.suppress(OSError):  # it is learnt again, then
             write_atomic(self._path, msgspec.json.format(msgspec.json.encode(entries)), mode=0o600)
 

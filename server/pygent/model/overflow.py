@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _THROTTLED = re.compile(r"please wait|too many (requests|tokens, please)|slow down|overloaded", re.I)
 _TOO_LARGE_FOR_RATE = re.compile(r"request too large for model.*tokens per minute", re.I | re.S)
@@ -46,11 +47,14 @@ class Overflow:
     requested: int | None = None
 
 
-def recognised(status: int, words: str) -> Overflow | None:
-    """The overflow that an error's words tell of; None for any other error."""
+def recognised(status: int, words: str, body: Any = None) -> Overflow | None:
+    """The overflow that an error's words tell of, or fields of its body; None for any other error."""
     large_for_rate = status in (413, 429) and _TOO_LARGE_FOR_RATE.search(words)
     if not large_for_rate and (_THROTTLED.search(words) or not _TEXTS.search(words)):
         return None
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("n_ctx"), int):  # llama.cpp
+        return Overflow(limit=error["n_ctx"], requested=error.get("n_prompt_tokens"))
     found = next(filter(None, (pattern.search(words) for pattern in _NUMBERS)), None)
     numbers = {} if found is None else found.groupdict()
     return Overflow(limit=_number(numbers.get("limit")), requested=_number(numbers.get("asked")))

@@ -70,7 +70,7 @@ def refusal(status: int, body: Any, *, base_url: str, model: str, key: str | Non
     """The error for a status and body, never with the key in it."""
     words = redacted(said(body), key)
     message = f"The model server at {shown(base_url)} answered {status}: {words.rstrip('.')}."
-    if (found := overflow.recognised(status, words)) is not None:
+    if (found := overflow.recognised(status, words + _codes(body), body)) is not None:
         fix = "The conversation is too long for this model: begin a new session, or use a larger model."
         return ContextOverflow(message, fix, status=status, limit=found.limit, requested=found.requested)
     return ModelError(message, _fix(status, words + _codes(body), model), status=status)

@@ -28,6 +28,11 @@ class Policy:
     longest: float = 60.0
 
 
+DROPPED, DROPS = "dropped", 4
+"""A connection that was kept and that the server had closed meanwhile: no attempt of the server's, so it does
+not count as one, up to so many times."""
+
+
 class Again(Exception):
     """A failure that may pass: why, the error if it does not, and how long to wait (None: our own pace).
 
@@ -56,8 +61,12 @@ class Attempts:
 
     async def pause(self, again: Again) -> None:
         """Announce the next attempt and wait for it.  Raises the failure's ModelError if there is none."""
-        self._failed += 1
         self._kinds[again.kind] += 1
+        if again.kind == DROPPED and self._kinds[DROPPED] < DROPS:
+            text = f"Model: {again.reason}. Trying again at once."
+            self._listener.notice(Notice(level="info", text=text, code="retry"))
+            return
+        self._failed += 1
         if self._failed >= self._policy.attempts or self._kinds[again.kind] >= again.most:
             raise again.error
         wait = self._pace() if again.wait is None else again.wait

@@ -60,7 +60,11 @@ class EventReader:
 
 
 class Damaged(Exception):
-    """The data of an event is no JSON."""
+    """The data of an event is no JSON; `text` is what it is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("damaged")
+        self.text = text
 
 
 def values(lines: list[bytes]) -> list[tuple[Any, bool]]:
@@ -84,7 +88,7 @@ def _value(line: bytes) -> list[tuple[Any, bool]]:
     try:
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        raise Damaged from None
+        raise Damaged(text) from None
     # A lone surrogate can't be sent or stored.
     clean = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return [(clean, "\ufffd" in text or clean != value)]
