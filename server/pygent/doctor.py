@@ -27,6 +27,7 @@ async def check(app: App, folder: Folder) -> list[Check]:
     """Look at everything a turn needs.  Starts the folder's sandbox; sends at most one request."""
     found = [_python(), _state(app), *_config(folder), _trust(folder)]
     found += await asyncio.gather(_model(folder), _sandbox(folder))
+    found += await _learnt(folder)
     found.append(_git())
     return found
 
@@ -80,6 +81,17 @@ async def _model(folder: Folder) -> Check:
         fix = f"PYGENT_MODEL could be one of: {', '.join(listed[:5])}"
         return Check(id="model", status="warn", message=message, fix=fix)
     return Check(id="model", status="ok", message=f"{settings.base_url} answers; model {settings.model}")
+
+
+async def _learnt(folder: Folder) -> list[Check]:
+    """What the endpoint wants otherwise than most, as far as conversations have taught."""
+    try:
+        found = (await folder.model()).adaptations(folder.settings.model)
+    except PygentError:
+        return []  # the check of the model says it
+    if not found:
+        return []
+    return [Check(id="endpoint", status="ok", message=f"Learnt of this endpoint: {'; '.join(found)}")]
 
 
 async def _sandbox(folder: Folder) -> Check:

@@ -129,6 +129,29 @@ async def test_a_question_is_asked_or_ends_the_turn(workspace: Path) -> None:
         assert (await wire.event("questionAnswered"))["event"]["answer"] == "neither"
 
 
+async def test_a_wait_for_the_model_is_counted_down_in_progress(workspace: Path) -> None:
+    busy = Reply(status=429, headers={"retry-after": "2.4"})
+    async with editor(workspace, busy, DONE, capabilities=MESSAGES, **FREE) as wire:
+        params = {"command": "pygent.chat", "arguments": ["go"], "workDoneToken": "mine"}
+        _, answer = wire.begin("workspace/executeCommand", params)
+        assert (await answer)["result"]["status"] == "completed"
+        told = [one["params"]["value"] for one in wire.notifications if one["method"] == "$/progress"]
+        shown = [value["message"] for value in told if "again" in value.get("message", "")]
+        assert "429" in shown[0]
+        assert shown[1:] == ["Trying again in 2 s (1 of 5)", "Trying again in 1 s (1 of 5)"]
+        assert [one for one in wire.notifications if one["method"] == "window/showMessage"] == []
+
+
+async def test_the_doctor_tells_what_was_learnt_of_the_endpoint(workspace: Path) -> None:
+    words = {"error": {"message": "stream_options: Extra inputs are not permitted"}}
+    async with editor(workspace, Reply(status=400, body=words), DONE, DONE, events=True, **FREE) as wire:
+        assert [c for c in (await wire.command("pygent.doctor"))["checks"] if c["id"] == "endpoint"] == []
+        await wire.command("pygent.chat", "go")
+        assert "adapted" in [one["event"]["code"] for one in wire.events("notice")]
+        (check,) = [c for c in (await wire.command("pygent.doctor"))["checks"] if c["id"] == "endpoint"]
+        assert "`stream_options`" in check["message"]
+
+
 @pytest.mark.parametrize("way", ["command", "request", "progress"])
 async def test_cancelling_in_mid_command(workspace: Path, way: str) -> None:
     mark = f"3{time.time_ns() % 10**8:08d}"

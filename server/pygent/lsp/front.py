@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ class LspFront:
         self._server = server
         self._refused: set[str] = set()
         self._left_out: dict[str, Envelope] = {}
+        self._waits: dict[str, Notice] = {}
 
     def emit(self, envelope: Envelope) -> None:
         """Send the event to a client that wants events, progress and messages to one that does not."""
@@ -121,14 +123,28 @@ class LspFront:
         turn_id, event, progress = envelope.turn_id, envelope.event, self._server.works
         if turn_id is None or isinstance(event, (*EPHEMERAL, TaskChanged)):
             return
+        self._waits.pop(turn_id, None)
         if isinstance(event, TurnStarted):
             progress.begin(turn_id, self._title(envelope), event.text, lambda: self._cancel(envelope))
         elif isinstance(event, ToolStarted):
             progress.report(turn_id, event.title)
         elif isinstance(event, Notice):
             progress.report(turn_id, event.text)
+            if event.retry_at is not None:
+                self._server.later(self._count_down(turn_id, event))
         elif isinstance(event, TurnFinished):
             progress.end(turn_id, event.status)
+
+    async def _count_down(self, turn_id: str, notice: Notice) -> None:
+        """Say every second how long until a request is sent again, until anything else happens."""
+        self._waits[turn_id] = notice
+        when = notice.retry_at or 0
+        for seconds in range((when - now_ms()) // 1000, 0, -1):
+            await asyncio.sleep(max(0, when - now_ms() - seconds * 1000) / 1000)
+            if self._waits.get(turn_id) is not notice:
+                return
+            text = f"Trying again in {seconds} s ({notice.attempt} of {notice.attempts})"
+            self._server.works.report(turn_id, text)
 
     def _title(self, envelope: Envelope) -> str:
         if envelope.task_id is None:
