@@ -38,18 +38,18 @@ class Conversation:
 
     def last_result(self) -> TurnResult | None:
         """How the last turn ended, as far as that is stored; None before the first end."""
-        for envelope in reversed(self.events()):
-            if isinstance(end := envelope.event, TurnFinished):
-                return TurnResult(
-                    session_id=self.id,
-                    turn_id=envelope.turn_id or "",
-                    status=end.status,
-                    reply=end.reply,
-                    changes=[],
-                    usage=end.usage,
-                    error=end.error,
-                )
-        return None
+        envelope = self._store.last_event(self.id, "turnFinished")
+        if envelope is None or not isinstance(end := envelope.event, TurnFinished):
+            return None
+        return TurnResult(
+            session_id=self.id,
+            turn_id=envelope.turn_id or "",
+            status=end.status,
+            reply=end.reply,
+            changes=[],
+            usage=end.usage,
+            error=end.error,
+        )
 
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, as `pygent.session.get` gives it."""

@@ -166,6 +166,11 @@ class Compacted(Event, frozen=True, kw_only=True):
     keep: int = 0
     summary: str = ""
 
+    @property
+    def told(self) -> str:
+        """How much shorter, for people."""
+        return f"~{self.tokens_before:,} → ~{self.tokens_after:,} tokens"
+
 
 class Checkpoint(Event, frozen=True, kw_only=True):
     """The snapshots before and after what the turn changed, its commands included; what undo goes back to."""

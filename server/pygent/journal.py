@@ -20,7 +20,7 @@ from pygent.logs import log_event
 from pygent.records import NO_USAGE, Failure, now_ms
 from pygent.redaction import Redactor
 from pygent.store import Store
-from pygent.transcript import Transcript
+from pygent.transcript import FOLDED, Transcript
 
 
 class Journal:
@@ -90,8 +90,14 @@ class Journal:
 
     def catch_up(self) -> None:
         """Fold in what was stored since, by another process or before this one."""
-        for envelope in self._store.events(self._session_id, after=self._seq):
-            self._fold(envelope)
+        last = self._store.last_seq(self._session_id)
+        if last > self._seq:
+            for envelope in self._store.events(self._session_id, after=self._seq, kinds=FOLDED):
+                self._fold(envelope)
+            self._seq = last
+            said = self._store.last_event(self._session_id, "usage")
+            if self.unfinished is not None and said is not None and said.turn_id == self.unfinished:
+                self._fold(said)
 
     def end_unfinished(self) -> None:
         """End a turn whose process died, so that every turn has its end."""
@@ -110,13 +116,13 @@ class Journal:
                 self.usage, self.steps = NO_USAGE, 0
             case Message(role="assistant"):
                 self.steps += 1
-            case UsageReported(usage=usage) if envelope.turn_id is None:
+            case UsageReported(usage=usage) if envelope.turn_id is None:  # a summary between turns
                 self.spent = total(self.spent, usage)
             case UsageReported(usage=usage):
                 self.usage = usage
-            case TurnFinished():
+            case TurnFinished(usage=usage):
                 self.unfinished = None
-                self.spent = total(self.spent, self.usage)
+                self.spent = total(self.spent, usage)
                 self.usage, self.steps = NO_USAGE, 0
             case _:
                 pass

@@ -33,8 +33,11 @@ def new_id(prefix: Literal["ses", "trn", "itm", "tsk", "apr", "chk"]) -> str:
     return f"{prefix}_{time.time_ns() // 1000:014x}{secrets.token_hex(4)}"
 
 
-class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """A value that travels: camelCase fields, defaults left out."""
+class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, gc=False):
+    """A value that travels: camelCase fields, defaults left out.
+
+    Values form no cycles, so the garbage collector need not look at them: a long session has thousands.
+    """
 
 
 class Usage(Wire, frozen=True, kw_only=True):

@@ -6,8 +6,7 @@ What is stored and shown to people is never touched; only what the model is sent
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,8 +21,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A message as it is sent.
 
     `seq` is the number of the last event in it, `weight` its bytes with images counted as `IMAGE_WEIGHT`,

@@ -24,6 +24,8 @@ _event = msgspec.json.Decoder(AnyEvent)
 _session = msgspec.json.Decoder(SessionInfo)
 _mail = msgspec.json.Decoder(Mail)
 _encode = msgspec.json.Encoder().encode
+_KIND = "substr(CAST(substr(body, 10, 24) AS TEXT), 1, instr(CAST(substr(body, 10, 24) AS TEXT), '\"')-1)"
+"""The type of an event, without decoding it: it stands first, as `{"type":"…"`."""
 
 
 class Store(TaskRecords):
@@ -189,12 +191,19 @@ class Store(TaskRecords):
         row = self._db.execute("SELECT max(seq) FROM events WHERE session_id=?", (session_id,)).fetchone()
         return row[0] or 0
 
-    def events(self, session_id: str, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
-        """The session's events with a number above `after`, in order."""
+    def events(
+        self, session_id: str, *, after: int = 0, limit: int | None = None, kinds: Sequence[str] = ()
+    ) -> list[Envelope]:
+        """The session's events with a number above `after`, in order.
+
+        With `kinds` those of a turn are left out that are of other types, which saves decoding them.
+        """
+        marks = ",".join("?" * len(kinds))
+        wanted = f"AND (turn_id IS NULL OR {_KIND} IN ({marks})) " if kinds else ""
         rows = self._db.execute(
             "SELECT seq, at, turn_id, task_id, body FROM events WHERE session_id=? AND seq>? "
-            "ORDER BY seq LIMIT ?",
-            (session_id, after, -1 if limit is None else limit),
+            f"{wanted}ORDER BY seq LIMIT ?",
+            (session_id, after, *kinds, -1 if limit is None else limit),
         )
         return [
             Envelope(
@@ -207,6 +216,14 @@ class Store(TaskRecords):
             )
             for seq, at, turn_id, task_id, body in rows
         ]
+
+    def last_event(self, session_id: str, kind: str) -> Envelope | None:
+        """The session's last event of a type."""
+        row = self._db.execute(
+            f"SELECT seq FROM events WHERE session_id=? AND {_KIND}=? ORDER BY seq DESC LIMIT 1",
+            (session_id, kind),
+        ).fetchone()
+        return None if row is None else self.events(session_id, after=row[0] - 1, limit=1)[0]
 
     # -- mail ------------------------------------------------------------------------------------
 

@@ -85,25 +85,8 @@ class Transcript:
     def apply(self, event: AnyEvent, seq: int | None = None) -> None:
         """Take in the next event of the session; `seq` is its number, by default the next."""
         self.seq = self.seq + 1 if seq is None else seq
-        match event:
-            case TurnStarted():
-                self.turn_began = self.seq
-                self._hear(event.text, event.images)
-            case Message(role="user"):
-                self._hear(event.text, [])
-            case Message():
-                self._add_assistant(event)
-            case ToolFinished():
-                self._add_result(event)
-            case TurnUndone() | Forked():
-                self._note(event)
-            case Compacted():
-                self._compact(event)
-            case TurnFinished():
-                self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
-                self._answer_expected = event.status == "needsInput"
-            case _:
-                pass
+        if (fold := _FOLDS.get(type(event))) is not None:
+            fold(self, event)
 
     @property
     def open_calls(self) -> list[str]:
@@ -128,6 +111,20 @@ class Transcript:
             self._push({"role": "tool", "tool_call_id": call.call_id, "content": output})
         self._open.clear()
         self._show_images()
+
+    def _begin_turn(self, event: TurnStarted) -> None:
+        self.turn_began = self.seq
+        self._hear(event.text, event.images)
+
+    def _end_turn(self, event: TurnFinished) -> None:
+        self.close_calls(CANCELLED if event.status == "cancelled" else INTERRUPTED)
+        self._answer_expected = event.status == "needsInput"
+
+    def _add_message(self, event: Message) -> None:
+        if event.role == "user":
+            self._hear(event.text, [])
+        else:
+            self._add_assistant(event)
 
     def _compact(self, event: Compacted) -> None:
         if event.form == "summary":
@@ -229,6 +226,19 @@ class Transcript:
         self._entries.append(found)
         self.messages.append(found.data)
         self.size += found.weight
+
+
+_FOLDS: dict[type, Callable[[Transcript, Any], None]] = {
+    TurnStarted: Transcript._begin_turn,
+    Message: Transcript._add_message,
+    ToolFinished: Transcript._add_result,
+    TurnUndone: Transcript._note,
+    Forked: Transcript._note,
+    Compacted: Transcript._compact,
+    TurnFinished: Transcript._end_turn,
+}
+FOLDED = tuple(str(kind.__struct_config__.tag) for kind in _FOLDS)  # type: ignore[attr-defined]
+"""The types of the events that make up the messages."""
 
 
 def shortened(entries: Sequence[Entry], event: Compacted, *, open_calls: bool) -> list[Entry]:

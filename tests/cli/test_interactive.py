@@ -142,6 +142,7 @@ def test_every_slash_command_has_help_and_answers(pygent: Pygent, tmp_path: Path
         "/persona": "* Pygent",
         "/persona nobody": "There is no persona 'nobody'",
         "/cost": "0 tokens in, 0 out",
+        "/compact": "is short already",
         "/undo": "pygent:",
         "/resume nothing": "No conversation of this folder is called nothing.",
         "/new": "A new conversation.",

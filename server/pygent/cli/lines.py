@@ -11,6 +11,7 @@ from pygent.events import (
     ApprovalRequested,
     ApprovalResolved,
     ChangeMade,
+    Compacted,
     Envelope,
     Notice,
     QuestionAsked,
@@ -20,7 +21,7 @@ from pygent.events import (
     ToolOutput,
     ToolStarted,
 )
-from pygent.records import Task, Usage
+from pygent.records import Task
 
 LINES, LAST = 10, 3
 """Lines of a command's output that are shown as they come, and of the rest at its end."""
@@ -89,6 +90,8 @@ class Events:
                 self._line(f"? {question.prompt}{options}", "yellow")
             case TaskChanged(task=task):
                 self._task(task)
+            case Compacted() as made:
+                self._line(f"The conversation was made shorter: {made.told}", "dim")
             case _:
                 pass
 
@@ -147,12 +150,6 @@ def show_diff(console: Console, diff: str, most: int | None = None) -> None:
         console.say(f"  {line}", *styles)
     if most is not None and len(lines) > most:
         console.say(f"  … {len(lines) - most} more lines of this change …", "dim")
-
-
-def usage_line(usage: Usage) -> str:
-    """The tokens of a turn in a few words."""
-    cached = f", {usage.cached_tokens:,} cached" if usage.cached_tokens else ""
-    return f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
 
 
 TASK_COLUMNS = ("task", "status", "made", "took", "steps", "persona", "title")

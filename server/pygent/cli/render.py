@@ -9,9 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from pygent.budget import worded
 from pygent.cli import markdown
 from pygent.cli.console import Console, cut, fitting, safe
-from pygent.cli.lines import Events, asks_for_task, show_diff, usage_line
+from pygent.cli.lines import Events, asks_for_task, show_diff
 from pygent.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -112,7 +113,7 @@ class Screen:
             self._console.say("Cancelled. The conversation goes on from here.", "yellow")
         if end.error is not None:
             self._console.error(end.error.message, end.error.fix)
-        self._console.say(usage_line(end.usage), "dim")
+        self._console.say(worded(end.usage), "dim")
         self.end()
 
     def _settle(self) -> None:

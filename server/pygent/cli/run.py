@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from pygent.app import App
+from pygent.budget import worded
 from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
-from pygent.cli.lines import Events, asks_for_task, usage_line
+from pygent.cli.lines import Events, asks_for_task
 from pygent.cli.place import Place, place
 from pygent.config import Config
 from pygent.delegation import DelegateRequest
@@ -190,7 +191,7 @@ def _report(console: Console, person: Headless, result: TurnResult, *, json: boo
         console.error(result.error.message, result.error.fix)
     if result.question is not None:
         console.say(f"Answer with: pygent --resume {result.session_id} run '…'", "yellow")
-    console.say(f"{usage_line(result.usage)} · session {result.session_id}", "dim")
+    console.say(f"{worded(result.usage)} · session {result.session_id}", "dim")
     if person.declined and result.status in ("completed", "failed"):
         return 3
     return _code(result.status, result.error)
@@ -269,7 +270,7 @@ def _end_of_task(console: Console, person: Headless, task: Task, *, json: bool) 
     if task.status == "waiting":
         console.error(f"The task asks: {task.waiting_for}", f"pygent tasks send {task.id} '…' answers it.")
     changed = f"; changed: {', '.join(task.changed_files)}" if task.changed_files else ""
-    console.say(f"Task {task.status} after {task.steps} steps{changed} · {usage_line(task.usage)}", "dim")
+    console.say(f"Task {task.status} after {task.steps} steps{changed} · {worded(task.usage)}", "dim")
     if task.changed_files:
         console.say(f"Take its changes over with: pygent tasks apply {task.id}", "dim")
     codes: dict[str, Any] = {"completed": 0, "cancelled": 130, "timedOut": 124, "waiting": 3}

@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pygent.budget import worded
 from pygent.checkpoints import Undone
 from pygent.cli.console import ago, cut
 from pygent.cli.custom import custom_commands, run_custom
 from pygent.cli.grammar import COMMANDS, UsageError
-from pygent.cli.lines import usage_line
 from pygent.cli.parser import parse
 from pygent.cli.run import open_session
 from pygent.cli.talk import Talk
 from pygent.cli.tasks import task_command
 from pygent.delegation import DelegateRequest
 from pygent.errors import PygentError
-from pygent.events import TurnFinished
 from pygent.paths import path_of
-from pygent.records import Usage
+from pygent.records import NO_USAGE
 
 Run = Callable[[Talk, str], Awaitable[None] | None]
 
@@ -248,17 +247,16 @@ def _persona(talk: Talk, rest: str) -> None:
 
 
 def _cost(talk: Talk, _: str) -> None:
-    talk.console.answer(f"{usage_line(used(talk))}\n")
+    talk.console.answer(f"{worded(talk.session.info.usage or NO_USAGE)}\n")
 
 
-def used(talk: Talk) -> Usage:
-    """The tokens of the conversation's turns that have ended."""
-    ends = [event.usage for one in talk.session.events() if isinstance(event := one.event, TurnFinished)]
-    return Usage(
-        prompt_tokens=sum(one.prompt_tokens for one in ends),
-        completion_tokens=sum(one.completion_tokens for one in ends),
-        cached_tokens=sum(one.cached_tokens or 0 for one in ends),
-    )
+async def _compact(talk: Talk, _: str) -> None:
+    async def work() -> None:
+        done = await talk.session.compact()
+        if done.tokens == done.before:
+            talk.console.say("The conversation is short already.", "dim")
+
+    await talk.run("/compact", work)
 
 
 def _later(talk: Talk, _: str) -> None:
@@ -313,8 +311,8 @@ SLASH: dict[str, Slash] = {
     ),
     "model": Slash("[NAME]", "list the models, or use another", _model),
     "persona": Slash("[NAME]", "list the personas, or let another speak", _persona),
-    "compact": Slash("", "summarise what was said, to make room", _later, idle=True),
-    "cost": Slash("", "the tokens of this conversation", _cost),
+    "compact": Slash("", "summarise what was said, to make room", _compact, idle=True),
+    "cost": Slash("", "the tokens of this conversation, and their cost by `prices`", _cost),
     "exit": Slash("", "leave; also Ctrl-D", _exit),
 }
 

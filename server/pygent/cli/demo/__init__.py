@@ -13,8 +13,9 @@ from importlib import resources
 from pathlib import Path
 
 from pygent.app import App
+from pygent.budget import worded
 from pygent.cli.console import Console
-from pygent.cli.lines import Events, usage_line
+from pygent.cli.lines import Events
 from pygent.errors import PygentError
 from pygent.events import Envelope
 from pygent.records import Approval, Decision, Question, TurnResult
@@ -143,9 +144,7 @@ async def _docker(
 def _conclude(console: Console, result: TurnResult, passed: bool, seconds: float) -> int:
     if result.error is not None:
         console.error(result.error.message, result.error.fix)
-    console.say(
-        f"\n{usage_line(result.usage)} · {len(result.changes)} files changed · {seconds:.1f} s", "dim"
-    )
+    console.say(f"\n{worded(result.usage)} · {len(result.changes)} files changed · {seconds:.1f} s", "dim")
     if passed and result.status == "completed":
         console.say("The tests of the project pass. Nothing is left behind.", "green")
         return 0
