@@ -185,7 +185,7 @@ class Protocol(LanguageServerProtocol):
                 self.taken.get(method, lambda _: None)(params)
                 self.listeners.get(method, lambda _: None)(params)
             except Exception as error:  # noqa: BLE001 - as above, but there is nobody to answer
-                log.warning("a notification %s was ignored: %s", method[:100], type(error).__name__)
+                log.info("a notification %s was ignored: %s", method[:100], type(error).__name__)
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, Any]:

@@ -37,6 +37,7 @@ def serve(argv: Sequence[str] | None) -> int:
     # Whatever starts in this process from now on does not inherit the key.
     os.environ.pop("OPENAI_API_KEY", None)  # noqa: TID251
     log_to(given.log_file or state_folder() / "server.log", given.log_level)
+    log.info("pygent-server %s begins", __version__)
     host = Host(lambda: _app(environ, given.config))
     try:
         if streams is None:

@@ -21,7 +21,8 @@ MAX_MESSAGE = 64 * 1024 * 1024
 MAX_HEADER = 64 * 1024
 _END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([^\r\n]*)", re.I)
-_HEADER = re.compile(rb"\s*(?:content-(?:length|type)[ \t]*:[^\r\n]*\r?\n?)+", re.I)
+_HEADERS = re.compile(rb"\s*(?:[\w-]+[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?")
+_OWN_HEADERS = re.compile(rb"\s*(?:content-(?:length|type)[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?", re.I)
 
 
 class BadFrame(Exception):
@@ -53,9 +54,8 @@ class FrameReader:
                     if not self._header():
                         return found
                 except BadFrame as problem:
-                    if not self._lost:
-                        found.append(problem)
-                    self._lost = True
+                    found += [] if self._lost else [problem]
+                    self._lost = self._length is None
                     continue
             assert self._length is not None
             if len(self._buffer) < self._length:
@@ -65,7 +65,7 @@ class FrameReader:
             self._length = None
 
     def _header(self) -> bool:
-        """Whether the length of the next message is known.  Raises BadFrame."""
+        """Whether the length of the next message is known.  Raises BadFrame, also if it is."""
         end = _END.search(self._buffer)
         if end is None:
             if len(self._buffer) <= MAX_HEADER:
@@ -74,9 +74,11 @@ class FrameReader:
             raise BadFrame("the header has no end")
         head = bytes(self._buffer[: end.end()])
         del self._buffer[: end.end()]
-        if self._strict and not _HEADER.fullmatch(head.rstrip(b"\r\n") + b"\n"):
+        if self._strict and not _OWN_HEADERS.fullmatch(head):
             raise BadFrame("the header is not one of the LSP base protocol")
         self._length = _length(head)
+        if not _HEADERS.fullmatch(head):
+            raise BadFrame("something stands before the header")
         self._lost = False
         return True
 
