@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import python
-from tests.lsp.wire import Wire, server
+from tests.lsp.wire import server
 
 from pygent.lsp.transport import frame
 
@@ -163,33 +163,6 @@ async def test_the_server_ends_when_its_client_has_died(workspace: Path) -> None
         await wire.request("initialize", {"processId": parent.pid, "capabilities": {}})
         parent.communicate(b"\n")
         assert await asyncio.wait_for(wire.process.wait(), 15) == 1
-
-
-async def test_several_clients_of_one_socket(workspace: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *python("-m", "pygent.lsp", "--tcp", "127.0.0.1:0"),
-        cwd=workspace,
-        env={**os.environ, "PYGENT_USE_DOCKER": "0"},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    port = int((await process.stderr.readline()).decode().rsplit(":", 1)[1])
-
-    class Socket:
-        def __init__(self, reader: Any, writer: Any) -> None:
-            self.stdout, self.stdin = reader, writer
-
-    wires = []
-    for _ in range(2):
-        wires.append(Wire(Socket(*await asyncio.open_connection("127.0.0.1", port))))  # type: ignore[arg-type]
-        await wires[-1].initialize(workspace)
-    made = await wires[0].command("pygent.session.new", title="seen by both")
-    listed = await wires[1].command("pygent.session.list")
-    assert [one["id"] for one in listed["sessions"]] == [made["session"]["id"]]
-    for wire in wires:
-        wire.process.stdin.close()  # type: ignore[union-attr]
-    process.terminate()
-    assert await asyncio.wait_for(process.wait(), 10) == 143
 
 
 def test_nothing_heavy_is_imported_for_the_handshake() -> None:

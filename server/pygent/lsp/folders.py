@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pygent.lsp")
 SETTINGS_NAMES = ("pygent.toml", ".pygent.toml", ".env")
+CLIENTS = ("server", "interpreter", "trace")
+"""Entries of the editor's `pygent` section that are for its own part."""
 PATIENCE = 10.0
 """Seconds for a client to tell its settings."""
 
@@ -143,16 +145,13 @@ class Folders:
 
 
 def editor_settings(section: dict[str, Any]) -> dict[str, Any]:
-    """Our settings out of the editor's `pygent` section: those below `config`, else what has our names.
+    """Our settings out of the editor's `pygent` section: those below `config`, else all but its own.
 
-    Other entries are the editor's own, and what is empty is not set.
+    What is empty is not set.
     """
-    from pygent.config.settings import TABLE  # noqa: PLC0415 - not before it is needed
-
     if isinstance(inner := section.get("config"), dict):
-        return inner
-    known = {key.partition(".")[0] for key in TABLE}
-    return {key: value for key, value in section.items() if key in known and value not in (None, "", [], {})}
+        section = inner
+    return {key: value for key, value in section.items() if key not in CLIENTS and value not in (None, "")}
 
 
 def _stamp(folder: Folder) -> object:

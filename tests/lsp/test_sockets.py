@@ -1,0 +1,198 @@
+"""Several clients at once over TCP and WebSocket, none of them a web page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from tests.conftest import python
+from tests.lsp.wire import IGNORE, Wire
+from tests.story import call
+from websockets.asyncio.client import connect
+
+from pygent.lsp.transport import frame
+from pygent.replay import ReplayServer, Reply, Script
+
+pytestmark = pytest.mark.e2e
+DONE = Reply(text="All done.", times=0)
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    workspace: Path, *arguments: str, base_url: str = "http://127.0.0.1:9/v1"
+) -> AsyncIterator[int]:
+    """A server process on a socket; its port."""
+    process = await asyncio.create_subprocess_exec(
+        *python("-m", "pygent.lsp", *arguments),
+        cwd=workspace,
+        env={
+            **os.environ,
+            "PYGENT_USE_DOCKER": "0",
+            "OPENAI_BASE_URL": base_url,
+            "OPENAI_API_KEY": "sk-socket",
+        },
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        yield int((await process.stderr.readline()).decode().rsplit(":", 1)[1])
+        process.terminate()
+        out, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 143
+        assert out == b""
+        assert b"Traceback" not in errors, errors.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class Socket:
+    """What a `Wire` needs of a process, over a socket."""
+
+    def __init__(self, reader: Any, writer: Any) -> None:
+        self.stdout, self.stdin = reader, writer
+
+
+class Frames:
+    """The same over a WebSocket, which has no headers: they are put on and taken off here."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.stdout = self.stdin = self
+        self._out: asyncio.Queue[bytes] = asyncio.Queue()
+        self._sender = asyncio.ensure_future(self._send())
+
+    async def _send(self) -> None:
+        while True:
+            await self._connection.send((await self._out.get()).decode(), text=True)
+
+    async def read(self, _: int) -> bytes:
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            return frame(await self._connection.recv(decode=False))
+        return b""
+
+    def write(self, data: bytes) -> None:
+        self._out.put_nowait(data.split(b"\r\n\r\n", 1)[1])
+
+    def close(self) -> None:
+        self._sender.cancel()
+        self._sender = asyncio.ensure_future(self._connection.close())
+
+
+async def attach(transport: str, port: int) -> Wire:
+    if transport == "--tcp":
+        return Wire(Socket(*await asyncio.open_connection("127.0.0.1", port)))  # type: ignore[arg-type]
+    return Wire(Frames(await connect(f"ws://127.0.0.1:{port}", max_size=None)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transport", ["--tcp", "--ws"])
+async def test_clients_share_sessions_and_nothing_else(
+    workspace: Path, tmp_path: Path, transport: str
+) -> None:
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    replies = [call("bash", cmd="touch allowed"), DONE]
+    async with (
+        ReplayServer(Script(replies=replies)) as model,
+        listening(workspace, transport, "127.0.0.1:0", base_url=model.base_url) as port,
+    ):
+        first, second = await attach(transport, port), await attach(transport, port)
+        await first.initialize(workspace, events=True, approvals=True)
+        await second.initialize(
+            other_folder, {"general": {"positionEncodings": ["utf-8"]}}, events=True, approvals=True
+        )
+        first.answers["pygent/approve"] = lambda params: IGNORE
+        second.answers["pygent/approve"] = lambda params: {"decision": "accept"}
+        result = await first.command("pygent.chat", "go")
+        assert result["status"] == "completed"
+        assert (workspace / "allowed").exists()
+        for wire in (first, second):
+            resolved = await wire.event("approvalResolved")
+            assert resolved["event"]["decision"] == "accept"
+        await first.until(lambda: [one for one in first.notifications if one["method"] == "$/cancelRequest"])
+        (listed,) = (await second.command("pygent.session.list"))["sessions"]
+        assert listed["id"] == result["sessionId"]
+        folders = [
+            (await wire.command("pygent.session.new"))["session"]["workspace"] for wire in (first, second)
+        ]
+        assert folders == [str(workspace), str(other_folder)]
+        first.tell("exit")
+        await asyncio.wait_for(first._reading, 20)
+        assert await second.command("pygent.approvals") == {"approvals": []}
+        second.process.stdin.close()  # type: ignore[union-attr]
+
+
+async def test_what_a_web_page_can_send_to_a_plain_socket_runs_nothing(workspace: Path) -> None:
+    """A page may post any body to any address; the request's own headers come before it."""
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}
+    run = {"command": "pygent.sandbox.run", "arguments": ["touch owned"]}
+    ask = {"jsonrpc": "2.0", "id": 2, "method": "workspace/executeCommand", "params": run}
+    body = b"".join(frame(json.dumps(one).encode()) for one in (hello, ask))
+    request = (
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    async with listening(workspace, "--tcp", "127.0.0.1:0") as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request + body)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        assert not (workspace / "owned").exists()
+
+
+ORIGINS = {
+    "a page": ("http://evil.example", False),
+    "a page on this machine": ("http://localhost:8000", False),
+    "a sandboxed page": ("null", False),
+    "one that is let in": ("https://ide.example", True),
+    "no page": (None, True),
+}
+
+
+@pytest.mark.parametrize(("origin", "allowed"), ORIGINS.values(), ids=ORIGINS.keys())
+async def test_only_named_origins_may_open_a_websocket(workspace: Path, origin: Any, allowed: bool) -> None:
+    arguments = "--ws", "127.0.0.1:0", "--ws-origin", "https://ide.example"
+    async with listening(workspace, *arguments) as port:
+        if allowed:
+            async with connect(f"ws://127.0.0.1:{port}", origin=origin) as connection:
+                await connection.send(
+                    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}'
+                )
+                assert json.loads(await connection.recv())["result"]["serverInfo"]["name"] == "pygent-server"
+        else:
+            with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+                await connect(f"ws://127.0.0.1:{port}", origin=origin)
+            assert refused.value.response.status_code == 403
+
+
+async def test_a_client_that_does_not_read_leaves_the_others_alone(workspace: Path) -> None:
+    async with listening(workspace, "--tcp", "127.0.0.1:0") as port:
+        deaf, wire = await asyncio.open_connection("127.0.0.1", port), await attach("--tcp", port)
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}
+        deaf[1].write(frame(json.dumps(hello).encode()))
+        for number in range(10, 2000):
+            ask = {"jsonrpc": "2.0", "id": number, "method": "workspace/executeCommand"}
+            deaf[1].write(frame(json.dumps({**ask, "params": {"command": "pygent.tools"}}).encode()))
+        await wire.initialize(workspace)
+        assert await wire.command("pygent.approvals") == {"approvals": []}
+        deaf[1].close()
+        wire.process.stdin.close()  # type: ignore[union-attr]
+
+
+async def test_an_address_that_is_taken_is_said(workspace: Path) -> None:
+    async with listening(workspace, "--tcp", "127.0.0.1:0") as port:
+        process = await asyncio.create_subprocess_exec(
+            *python("-m", "pygent.lsp", "--tcp", f"127.0.0.1:{port}"), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await process.communicate()
+        assert process.returncode == 1
+        assert b"can't listen" in errors
+        assert b"Traceback" not in errors
