@@ -176,3 +176,32 @@ async def test_the_function_runs_beside_the_loop(workspace: Path) -> None:
         one.app.sessions.custom = lambda _: Custom(tools=user.of_program)
         await one.app.sessions.new(one.folder).chat("go")
         assert one.last_result() not in ("", threading.main_thread().name)
+
+
+async def test_installed_packages_offer_tools_and_always_ask(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "installed"
+    (installed / "acme-1.0.dist-info").mkdir(parents=True)
+    (installed / "acme-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n"
+    )
+    (installed / "acme-1.0.dist-info" / "entry_points.txt").write_text(
+        "[pygent.tools]\nall = acme_tools\none = acme_tools:plain\nbroken = acme_tools:nothing\n"
+    )
+    (installed / "acme_tools.py").write_text(
+        "from pygent import tool\n"
+        "@tool\ndef marked(number: int) -> int:\n    '''Add one.'''\n    return number + 1\n"
+        "def plain() -> str:\n    '''Say so.'''\n    return 'plain'\n"
+    )
+    monkeypatch.syspath_prepend(str(installed))
+    person = Person(Decision(decision="accept"))
+    replies = [call("marked", number=1), call("plain"), Reply(text="Done.")]
+    async with story(workspace, *replies, person=person) as one:
+        session = one.app.sessions.new(one.folder)
+        assert (await session.chat("go")).status == "completed"
+        assert [done.output for done in one.person.of(ToolFinished)] == ["2", "plain"]
+        assert [approval.title for approval in person.approvals] == ["Call marked", "Call plain"]
+        sources = {tool.name: tool.source for tool in session.tools.list()}
+        assert (sources["marked"], sources["plain"], sources["bash"]) == ("all", "one", "built-in")
+        assert any("tools of broken can't be loaded" in notice.text for notice in one.person.of(Notice))
