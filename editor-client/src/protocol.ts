@@ -419,6 +419,73 @@ export interface Commands {
     };
     result: Commands["pygent.undo"]["result"];
   };
+  "pygent.conversation.send": {
+    arguments: {
+      uri: string;
+      line?: number;
+      wait?: boolean;
+    };
+    result: TurnResult;
+  };
+  "pygent.conversation.answer": {
+    arguments: {
+      uri: string;
+      text: string;
+      wait?: boolean;
+    };
+    result: Commands["pygent.conversation.send"]["result"];
+  };
+  "pygent.conversation.stop": {
+    arguments: {
+      uri: string;
+    };
+    result: { cancelled: boolean };
+  };
+  "pygent.code.explain": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: TurnResult;
+  };
+  "pygent.code.fix": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.test": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.document": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.delegate": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: { task: Task };
+  };
   "pygent.complete": {
     arguments: {
       text: string;
@@ -607,26 +674,10 @@ export interface Commands {
     };
     result: { applied: string[]; conflicts: { path: string; reason: string }[] };
   };
-  "pygent.conversation.send": {
-    arguments: {
-      uri: string;
-      line?: number;
-      wait?: boolean;
-    };
-    result: TurnResult;
-  };
-  "pygent.conversation.answer": {
-    arguments: {
-      uri: string;
-      text: string;
-      wait?: boolean;
-    };
-    result: Commands["pygent.conversation.send"]["result"];
-  };
-  "pygent.conversation.stop": {
+  "pygent.show": {
     arguments: {
       uri: string;
     };
-    result: { cancelled: boolean };
+    result: { uri: string; shown: boolean };
   };
 }

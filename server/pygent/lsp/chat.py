@@ -37,7 +37,7 @@ async def chat(server: PygentServer, args: Chat) -> Any:
         return {"sessionId": known[0], "turnId": known[1]}
     session = server.session(args.session_id or server.asked) or begin(server)
     server.last_session = session.id
-    text, images = _with_attachments(server, session, args)
+    text, images = with_attachments(server, session, args)
     if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
         return await _answered(server, session, args, mail)
     turn_id = new_id("trn")
@@ -90,7 +90,7 @@ def begin(server: PygentServer, **fields: Any) -> Session:
     return session
 
 
-def _with_attachments(server: PygentServer, session: Session, args: Chat) -> tuple[str, list[Path]]:
+def with_attachments(server: PygentServer, session: Session, args: Chat) -> tuple[str, list[Path]]:
     """The message with what is attached quoted below it, and the images.  Raises InvalidArgument."""
     parts, images = [args.text], []
     for number, attachment in enumerate(args.attachments):
@@ -116,7 +116,10 @@ def _name(session: Session, path: Path) -> str:
 
 
 def _quoted(session: Session, path: Path, span: Any, where: str) -> str:
-    lines = session.folder.workspace.read(path).content.split("\n")
+    try:
+        lines = session.folder.workspace.read(path).content.split("\n")
+    except (ToolError, ValueError) as error:
+        raise PygentError("notFound", f"An attachment can't be used: {error}") from error
     first, last = 0, len(lines) - 1
     if span is not None:
         try:

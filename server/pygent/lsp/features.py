@@ -27,6 +27,7 @@ from pygent.lsp.base import PARAMS, ResponseError
 from pygent.lsp.commands import answered, field_of
 
 if TYPE_CHECKING:
+    from pygent.lsp.options import Client
     from pygent.lsp.server import PygentServer
 
 log = logging.getLogger("pygent.lsp")
@@ -69,6 +70,7 @@ class Features:
         self._handlers: dict[str, list[tuple[Claims, Handler]]] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self._dynamic: dict[str, tuple[dict[str, Any], str | None]] = {}
+        self._conditional: list[tuple[Callable[[Client], bool], str, Any]] = []
         self.capabilities: dict[str, Any] = {}
 
     def answer(self, method: str, handler: Handler, *, claims: Claims = lambda uri: True) -> None:
@@ -90,6 +92,10 @@ class Features:
         """Add a server capability, such as `hoverProvider`; the options of several modules are merged."""
         self.capabilities = merged(self.capabilities, {provider: options})
 
+    def announce_if(self, supported: Callable[[Client], bool], provider: str, options: Any) -> None:
+        """As `announce`, where the client's capabilities say that it knows what that is."""
+        self._conditional.append((supported, provider, options))
+
     def register(self, method: str, options: dict[str, Any], provider: str | None = None) -> None:
         """Register a method by `client/registerCapability` if the client announces that for it.
 
@@ -103,6 +109,9 @@ class Features:
         for method, (_, provider) in self._dynamic.items():
             if provider is not None and not self._server.client.registers(method):
                 self.announce(provider)
+        for supported, provider, options in self._conditional:
+            if supported(self._server.client):
+                self.announce(provider, options)
 
     def registrations(self) -> list[dict[str, Any]]:
         """What is to be registered dynamically with this client."""

@@ -57,6 +57,7 @@ class LspFront:
             self._server.protocol.tell("window/showMessage", params, "stored")
         self._show_progress(envelope)
         self._server.conversations.hear(envelope)
+        self._server.views.hear(envelope)
 
     def _send(self, envelope: Envelope) -> None:
         passing = isinstance(envelope.event, EPHEMERAL)

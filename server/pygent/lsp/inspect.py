@@ -194,10 +194,7 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
     return {"checks": await check(server.app, server.folder())}
 
 
-LATER = (
-    *("pygent.snapshot.save", "pygent.snapshot.load"),
-    *("pygent.code.explain", "pygent.code.fix", "pygent.code.test", "pygent.code.document"),
-)
+LATER = ("pygent.snapshot.save", "pygent.snapshot.load")
 """Commands that are announced and refused as `unsupported` until they are built."""
 
 

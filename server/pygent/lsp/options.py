@@ -26,6 +26,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     labels: bool = False
     refreshes_lenses: bool = False
     action_literals: bool = False
+    text_content: bool = False
+    shows_documents: bool = False
     blocks: bool = False
     """The editor stands still while a command runs (those of Emacs), so it is answered at once."""
     creates: bool = False
@@ -81,6 +83,8 @@ def client_of(params: dict[str, Any]) -> Client:
         labels=has("workspace", "workspaceEdit", "changeAnnotationSupport"),
         refreshes_lenses=has("workspace", "codeLens", "refreshSupport"),
         action_literals=has("textDocument", "codeAction", "codeActionLiteralSupport"),
+        text_content=has("workspace", "textDocumentContent"),
+        shows_documents=has("window", "showDocument", "support"),
         blocks=_is_emacs(params, named=has("window")),
         creates="create" in operations,
         deletes="delete" in operations,

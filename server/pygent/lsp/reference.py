@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from pygent import errors, events, records
-from pygent.lsp import chat, completion, inspect, tasks
+from pygent.lsp import actions, chat, completion, inspect, tasks, views
 from pygent.lsp.commands import COMMANDS, Command
 from pygent.lsp.conversations import sending
 from pygent.lsp.options import Options
@@ -26,7 +26,7 @@ milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `
 `chk_` and sort by creation.
 """
 
-_MODULES = (chat, completion, tasks, inspect, sending)
+_MODULES = (chat, completion, tasks, inspect, sending, actions, views)
 
 
 def protocol() -> str:

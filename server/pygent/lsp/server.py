@@ -17,6 +17,7 @@ from lsprotocol import types
 from pygent import __version__
 from pygent.errors import PygentError
 from pygent.events import event_types
+from pygent.lsp import actions, views
 from pygent.lsp.base import BaseServer, Declined
 from pygent.lsp.buffers import Buffers
 from pygent.lsp.commands import COMMANDS, execute, running_command
@@ -27,8 +28,10 @@ from pygent.lsp.features import Features
 from pygent.lsp.folders import SETTINGS_NAMES, Folders, editor_settings
 from pygent.lsp.front import LspFront
 from pygent.lsp.options import Client, Options, client_of, options_of
+from pygent.lsp.problems import Problems
 from pygent.lsp.progress import Progress
 from pygent.lsp.trace import TRACES
+from pygent.lsp.views import Views
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pygent.lsp")
 
-FEATURES: tuple[ModuleType, ...] = (conversations,)
+FEATURES: tuple[ModuleType, ...] = (conversations, actions, views)
 """The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 
@@ -90,6 +93,8 @@ class PygentServer(BaseServer):
         self.features = Features(self)
         self.roots = Folders(self)
         self.conversations = Conversations(self)
+        self.problems = Problems()
+        self.views = Views(self)
         self.last_session: str | None = None
         self.asked: str | None = None
         self.persona: str | None = None
@@ -139,6 +144,7 @@ class PygentServer(BaseServer):
         if self._attached:
             self.host.app.detach(self.front)
         self.roots.close()
+        self.views.close()
 
     # -- folders and sessions --------------------------------------------------------------------
 
@@ -283,6 +289,7 @@ class PygentServer(BaseServer):
         for uri, diagnostics in found.items():
             self.protocol.tell("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": diagnostics})
         self._published = set(found)
+        self.views.settings_changed()
 
 
 def soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

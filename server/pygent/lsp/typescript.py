@@ -14,7 +14,7 @@ from typing import Any, get_args
 import msgspec
 
 from pygent import events, records
-from pygent.lsp import chat, completion, inspect, tasks  # noqa: F401 - they register their commands
+from pygent.lsp import actions, chat, completion, inspect, tasks, views  # noqa: F401 - they register
 from pygent.lsp.commands import COMMANDS, Command
 from pygent.lsp.conversations import sending  # noqa: F401 - it registers its commands
 

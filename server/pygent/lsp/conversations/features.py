@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pygent.lsp.buffers import Buffer
 from pygent.lsp.conversations.choices import choices, in_range
+from pygent.lsp.conversations.completion import Completion
 from pygent.lsp.conversations.markdown import Section, normalised, one_line, parse
+from pygent.lsp.conversations.mentions import file_of, mentions
 from pygent.lsp.conversations.open import is_conversation
 
 if TYPE_CHECKING:
@@ -13,6 +16,11 @@ if TYPE_CHECKING:
 
 FUNCTION, STRING = 12, 15
 """Kinds of symbols, by the numbers of the specification: the agent's answers, and what people said."""
+OPTIONS: dict[str, Any] = {
+    "codeLensProvider": {},
+    "documentLinkProvider": {},
+    "completionProvider": {"triggerCharacters": ["@", "/"]},
+}
 
 
 def register(server: PygentServer) -> None:
@@ -21,15 +29,17 @@ def register(server: PygentServer) -> None:
     features.listen("textDocument/didOpen", server.conversations.opened)
     features.listen("textDocument/didChange", server.conversations.changed)
     features.listen("textDocument/didClose", server.conversations.closed)
-    handlers = _Features(server)
+    handlers, completion = _Features(server), Completion(server)
     for method, handler, provider in (
         ("textDocument/codeLens", handlers.lenses, "codeLensProvider"),
         ("textDocument/codeAction", handlers.actions, "codeActionProvider"),
         ("textDocument/documentSymbol", handlers.symbols, "documentSymbolProvider"),
         ("textDocument/foldingRange", handlers.folds, "foldingRangeProvider"),
+        ("textDocument/documentLink", handlers.links, "documentLinkProvider"),
+        ("textDocument/completion", completion.complete, "completionProvider"),
     ):
         features.answer(method, handler, claims=is_conversation)
-        features.announce(provider, {} if provider == "codeLensProvider" else True)
+        features.announce(provider, OPTIONS.get(provider, True))
 
 
 class _Features:
@@ -83,6 +93,22 @@ class _Features:
             last = section.line + text.count("\n", section.start, section.finish)
             if section.headed and last > section.line:
                 found.append({"startLine": section.line, "endLine": last})
+        return found
+
+    def links(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """`textDocument/documentLink`: the files that the person mentions."""
+        buffer, text = self._server.buffers.get(params["textDocument"]["uri"]), self._text(params)
+        if buffer is None or text is None:
+            return []
+        workspace = self._server.conversations.folder_of(buffer.uri).workspace
+        paper = Buffer(buffer.uri, text, encoding=buffer.encoding)
+        found = []
+        for section in parse(text).yours():
+            for mention in mentions(section.text):
+                if (path := file_of(workspace, mention)) is not None:
+                    line = f"#L{mention.first}" if mention.first else ""
+                    span = paper.range(section.begin + mention.start, section.begin + mention.end)
+                    found.append({"range": span, "target": f"{path.as_uri()}{line}"})
         return found
 
     def _text(self, params: dict[str, Any]) -> str | None:

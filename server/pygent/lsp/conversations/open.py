@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,8 +188,7 @@ class Conversations:
         """Have the client ask for the code lenses again, once for all that happens now."""
         if self._server.client.refreshes_lenses and not self._refreshing:
             self._refreshing = True
-            task = asyncio.ensure_future(self._ask_refresh())
-            task.add_done_callback(lambda _: None)
+            self._server.later(self._ask_refresh())
 
     async def _ask_refresh(self) -> None:
         self._refreshing = False

@@ -106,6 +106,11 @@ class Page:
         heading = "" if document.sections[0].headed else "## You\n\n"
         self._id = Piece(self.mark(0), f"{ID_START}{session_id} -->\n\n{heading}")
 
+    def name_session(self) -> None:
+        """Write the first line, if it is to be written."""
+        if self._id is not None:
+            self.writer.put(self._id)
+
     def send(self, section: Section) -> Sent:
         """Note that a section is being sent, so that its answer goes below it."""
         if not section.headed and self.document.session_id is not None:
@@ -139,10 +144,9 @@ class Page:
         piece = self._piece
         return self.running and piece is not None and section.start < self.writer.places[piece.place]
 
-    def answer(self, section: Section, text: str) -> None:
-        """Put an answer of the server's own below a section."""
-        piece = Piece(self.mark(section.finish), tail=ending)
-        self.writer.put(piece, f"{closed(section.text)}{ANSWER}\n\n{text}")
+    def answer(self, section: Section, place: str, text: str) -> None:
+        """Put an answer of the server's own below a section, where it ended when it was sent."""
+        self.writer.put(Piece(place, f"{closed(section.text)}{ANSWER}\n\n{text}", tail=ending))
 
     # -- the session -----------------------------------------------------------------------------
 
@@ -187,8 +191,7 @@ class Page:
             self._sent.remove(sent)
         if self._piece is not None:
             self._piece.live = False
-        if self._id is not None:
-            self.writer.put(self._id)
+        self.name_session()
         self._piece = Piece(sent.place, live=True)
         self._rendering, self._lead = Rendering(), len(sent.lead)
         self.writer.put(self._piece, sent.lead)

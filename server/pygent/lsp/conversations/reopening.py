@@ -9,6 +9,7 @@ from pygent.lsp.conversations.alignment import Exchange, aligned, exchanges
 from pygent.lsp.conversations.markdown import Section, neutral
 from pygent.lsp.conversations.page import ANSWER, Page, before_draft, closed, ending
 from pygent.lsp.conversations.rendering import Rendering
+from pygent.lsp.conversations.sending import messages
 from pygent.lsp.conversations.writer import Piece
 from pygent.records import Question
 
@@ -25,7 +26,7 @@ def catch_up(page: Page, session: Session, before: Page | None) -> None:
     if not known:
         return
     running = session.turn_id is not None
-    yours = [section for section in page.document.yours() if section.text]
+    yours = messages(page.document)
     places = aligned(yours, known)
     told = [(section, place) for section, place in zip(yours, places, strict=True) if place is not None]
     # A draft alone is not filled up with what somebody has cut away.

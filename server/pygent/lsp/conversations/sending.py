@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pygent.errors import PygentError
 from pygent.lsp import chat
 from pygent.lsp.commands import Arguments, command
+from pygent.lsp.conversations import slash
 from pygent.lsp.conversations.alignment import aligned, edited, exchanges
-from pygent.lsp.conversations.markdown import Section
+from pygent.lsp.conversations.markdown import Document, Section
+from pygent.lsp.conversations.mentions import Attached, attached
 from pygent.lsp.conversations.page import Page, Sent
+from pygent.records import NO_USAGE, TurnResult
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
@@ -28,17 +31,59 @@ class Send(Arguments, frozen=True, kw_only=True):
 async def conversation_send(server: PygentServer, args: Send) -> Any:
     """Send the last `## You` of a conversation document; its answer comes into the document."""
     page = server.conversations.page(args.uri)
-    await page.writer.calm()
-    section = to_send(page, args.line, _session(server, page))
-    sent = _prepare(server, page, section)
+    session = server.conversations.session_of(page)
+    section, extra = await _ready(server, page, args.line, session)
+    if (found := slash.command_of(section.text)) is not None:
+        return await _command(server, page, section, *found)
+    sent = _prepare(server, page, section, session)
+    text = f"{section.text}\n\n{extra.text}" if extra.text else section.text
+    message = chat.Chat(
+        text=text,
+        session_id=page.session_id,
+        attachments=extra.attachments,
+        deliver="steer",
+        wait=args.wait,
+    )
     try:
-        result = await chat.chat(server, _message(server, page, section, wait=args.wait))
+        result = await chat.chat(server, message)
     except BaseException:
         page.unsend(sent)
         raise
     if args.wait:
         await page.writer.written()
     return result
+
+
+async def _ready(
+    server: PygentServer, page: Page, line: int | None, session: Session | None
+) -> tuple[Section, Attached]:
+    """The section to send as it stands now, and what it mentions."""
+    folder = session.folder if session else server.conversations.folder_of(page.uri)
+    said, extra = "", Attached([], "")
+    while True:
+        await page.writer.calm()
+        section = to_send(page, line, session)
+        if section.text == said or slash.command_of(section.text) is not None:
+            return section, extra
+        said = section.text
+        extra = await attached(server, folder.workspace, session, said)
+
+
+async def _command(server: PygentServer, page: Page, section: Section, name: str, rest: str) -> TurnResult:
+    """Run a command; its result is an answer of the server's own, and no turn of the session."""
+    session = server.conversations.session_of(page)
+    place = page.mark(section.finish)
+    reply = await slash.run(slash.Context(server, page, session, rest), name)
+    page.answer(section, place, reply)
+    await page.writer.written()
+    return TurnResult(
+        session_id=page.session_id or "",
+        turn_id="",
+        status="completed",
+        reply=reply,
+        changes=[],
+        usage=NO_USAGE,
+    )
 
 
 class Answer(Arguments, frozen=True, kw_only=True):
@@ -53,7 +98,7 @@ class Answer(Arguments, frozen=True, kw_only=True):
 async def conversation_answer(server: PygentServer, args: Answer) -> Any:
     """Answer the question of a conversation document; what is being written there stays unsent."""
     page = server.conversations.page(args.uri)
-    if _session(server, page) is None:
+    if server.conversations.session_of(page) is None:
         raise PygentError("notFound", "There is no conversation yet.", "Send a message first.")
     result = await chat.chat(server, chat.Chat(text=args.text, session_id=page.session_id, wait=args.wait))
     if args.wait:
@@ -70,12 +115,8 @@ class OfDocument(Arguments, frozen=True, kw_only=True):
 @command("pygent.conversation.stop", "`{cancelled: bool}`")
 async def conversation_stop(server: PygentServer, args: OfDocument) -> Any:
     """End the turn that runs in a conversation document; returns when it has ended."""
-    session = _session(server, server.conversations.page(args.uri))
+    session = server.conversations.session_of(server.conversations.page(args.uri))
     return {"cancelled": session is not None and await session.cancel()}
-
-
-def _session(server: PygentServer, page: Page) -> Session | None:
-    return server.conversations.session_of(page)
 
 
 def to_send(page: Page, line: int | None, session: Session | None) -> Section:
@@ -93,16 +134,20 @@ def to_send(page: Page, line: int | None, session: Session | None) -> Section:
     return last
 
 
+def messages(document: Document) -> list[Section]:
+    """The person's sections that are messages: neither empty nor commands."""
+    return [one for one in document.yours() if one.text and slash.command_of(one.text) is None]
+
+
 def changed_sections(page: Page, session: Session | None) -> list[Section]:
     """The person's sections that say something else than what was sent, the last one aside."""
     if session is None or page.running:
         return []
-    yours = [section for section in page.document.yours() if section.text]
+    yours = messages(page.document)
     known = exchanges(session.events())
-    places = aligned(yours, known)
     return [
         section
-        for index, (section, place) in enumerate(zip(yours, places, strict=True))
+        for index, (section, place) in enumerate(zip(yours, aligned(yours, known), strict=True))
         if place is None and edited(yours, index, known) < len(known)
     ]
 
@@ -112,9 +157,8 @@ def _start(page: Page, line: int) -> int:
     return sum(len(one) + 1 for one in lines[:line])
 
 
-def _prepare(server: PygentServer, page: Page, section: Section) -> Sent:
+def _prepare(server: PygentServer, page: Page, section: Section, session: Session | None) -> Sent:
     """Have the session that the message goes to, a fork if it was edited, and the place of its answer."""
-    session = _session(server, page)
     if session is None:
         page.bind(chat.begin(server, folder_uri=server.conversations.folder_of(page.uri).uri).id)
         return page.send(section)
@@ -132,7 +176,7 @@ def _prepare(server: PygentServer, page: Page, section: Section) -> Sent:
 def _edited_turn(page: Page, section: Section, session: Session) -> str | None:
     """The turn that a section begins anew; None for a message that is new."""
     known = exchanges(session.events())
-    yours = [one for one in page.document.yours() if one.text]
+    yours = messages(page.document)
     place = aligned(yours, known)[yours.index(section)]
     if place is None:
         place = edited(yours, yours.index(section), known)
@@ -145,7 +189,3 @@ def _edited_turn(page: Page, section: Section, session: Session) -> str | None:
             "Edit the message that began the turn, or write below the last ## You.",
         )
     return known[place].turn_id
-
-
-def _message(server: PygentServer, page: Page, section: Section, *, wait: bool) -> chat.Chat:
-    return chat.Chat(text=section.text, session_id=page.session_id, deliver="steer", wait=wait)

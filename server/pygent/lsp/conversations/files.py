@@ -1,0 +1,99 @@
+"""The files of a workspace folder by name, for completion: read in a thread, again when it is asked later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from pygent.gitignore import walk
+from pygent.workspace import is_secret
+
+FRESH = 5.0
+"""Seconds for which a list of names is taken as it is; after that it is read again, besides."""
+FIRST = 0.2
+"""Seconds that a completion waits for the first list of a large folder."""
+MAX_FILES = 200_000
+
+
+class FileNames:
+    """The names of one folder's files, relative to it, without those that `.gitignore` leaves out."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: list[str] | None = None
+        self._read_at = 0.0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def find(self, begun: str, limit: int) -> tuple[list[str], bool]:
+        """Names that have all the characters of what was begun, the best first, and whether these are all."""
+        if time.monotonic() - self._read_at > FRESH:
+            self.read()
+        if self._names is None and self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=FIRST)
+        if self._names is None:
+            return await asyncio.to_thread(self._here, begun, limit), False
+        found = _best(self._names, begun, limit + 1)
+        return found[:limit], len(found) <= limit
+
+    def read(self) -> None:
+        """Read the names besides; a reading that is under way is enough."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        self._names = await asyncio.to_thread(_names, self._root)
+        self._read_at = time.monotonic()
+
+    def _here(self, begun: str, limit: int) -> list[str]:
+        """What stands in the one folder that was begun, while the whole is not yet known."""
+        folder = (self._root / begun.rpartition("/")[0]).resolve()
+        if folder != self._root and self._root not in folder.parents:
+            return []
+        try:
+            entries = [entry for entry in folder.iterdir() if entry.is_file() and not is_secret(entry.name)]
+        except OSError:
+            return []
+        names = [entry.relative_to(self._root).as_posix() for entry in entries]
+        return sorted(name for name in names if name.startswith(begun))[:limit]
+
+
+def _names(root: Path) -> list[str]:
+    names = []
+    start = len(str(root)) + 1
+    for path in walk(root, root):
+        name = str(path)[start:]
+        if not is_secret(name):
+            names.append(name)
+        if len(names) >= MAX_FILES:
+            break
+    return names
+
+
+def _best(names: list[str], begun: str, limit: int) -> list[str]:
+    """Names of files that begin like this, then paths that do, that have it, and that have its letters."""
+    wanted = begun.lower()
+    if not wanted:
+        return sorted(names, key=lambda name: (name.count("/"), name))[:limit]
+    ranked: list[tuple[int, int, str]] = []
+    for name in names:
+        lower = name.lower()
+        if wanted in lower:
+            base = lower.rpartition("/")[2]
+            rank = 0 if base.startswith(wanted) else 1 if lower.startswith(wanted) else 2
+        elif len(wanted) > 1 and _has_letters(lower, wanted):
+            rank = 3
+        else:
+            continue
+        ranked.append((rank, len(name), name))
+    ranked.sort()
+    return [name for _, _, name in ranked[:limit]]
+
+
+def _has_letters(name: str, wanted: str) -> bool:
+    at = -1
+    for letter in wanted:
+        at = name.find(letter, at + 1)
+        if at < 0:
+            return False
+    return True
