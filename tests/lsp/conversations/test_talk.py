@@ -237,7 +237,7 @@ async def test_deleting_what_followed_and_sending_forks_too(workspace: Path) -> 
 
 
 async def test_closed_in_mid_turn_and_opened_again(workspace: Path) -> None:
-    answer = "word " * 80
+    answer = "word " * 240
     async with editor(workspace, Reply(text=answer, **SLOW), capabilities=VERSIONS, **FREE) as wire:
         paper = Paper(wire, document(workspace), "## You\n\nCount\n")
         _, ended = wire.begin("workspace/executeCommand", (await paper.lenses())["Send"]["command"])
