@@ -77,9 +77,19 @@ def bwrap() -> str:
     return str(program)
 
 
+@pytest.fixture(scope="session")
+def landlock() -> str:
+    """A kernel and a library that confine by Landlock."""
+    probe = "import sandlock; raise SystemExit(sandlock.landlock_abi_version() < sandlock.min_landlock_abi())"
+    if subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False).returncode != 0:
+        missing("no Landlock of ABI 6 (Linux 6.12), or no sandlock")
+    return "sandlock"
+
+
 @pytest.fixture(
     params=[
         "local",
+        pytest.param("landlock", marks=pytest.mark.landlock),
         pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
         pytest.param("docker", marks=pytest.mark.docker),
     ]
@@ -88,7 +98,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     """Each isolation in turn."""
     name = str(request.param)
     if name != "local":
-        request.getfixturevalue({"docker": "docker_image", "bubblewrap": "bwrap"}[name])
+        request.getfixturevalue({"docker": "docker_image", "bubblewrap": "bwrap"}.get(name, name))
     return name
 
 

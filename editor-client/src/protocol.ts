@@ -7,7 +7,7 @@ export interface Approval {
   kind: "command" | "edit" | "path" | "tool";
   title: string;
   detail: string;
-  isolation: "bubblewrap" | "docker" | "local";
+  isolation: "bubblewrap" | "docker" | "landlock" | "local";
   taskId?: string;
   command?: string;
   diff?: string;

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-Isolation = Literal["docker", "bubblewrap", "local"]
+Isolation = Literal["docker", "bubblewrap", "landlock", "local"]
 ToolStatus = Literal["completed", "failed", "declined", "cancelled", "timedOut"]
 TurnStatus = Literal["completed", "needsInput", "cancelled", "failed", "limit"]
 TaskStatus = Literal[

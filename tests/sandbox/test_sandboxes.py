@@ -16,7 +16,7 @@ from tests.sandbox.world import SECRET, make
 
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import Sandbox
+from pygent.sandbox import Sandbox, bubblewrap
 from pygent.sandbox.choose import open_sandbox
 
 
@@ -322,8 +322,48 @@ async def test_auto_says_what_it_took_and_why(workspace: Path, state: Path) -> N
     await sandbox.close()
     assert len(said) == 1
     assert "Docker is not installed or not running" in said[0]
-    assert sandbox.status().effective in ("bubblewrap", "local")
+    assert sandbox.status().effective in ("bubblewrap", "landlock", "local")
     assert sandbox.status().reason
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.landlock
+async def test_each_step_down_is_said_with_its_reason(
+    bwrap: str, landlock: str, workspace: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bubblewrap, "ISOLATION", ("--no-such-option",))
+    for missing, kind, words in (
+        (False, "landlock", "Commands run under Landlock and seccomp."),
+        (True, "local", "NO SANDBOX: commands run directly on this machine."),
+    ):
+        if missing:
+            monkeypatch.setitem(sys.modules, "sandlock", None)
+        said: list[str] = []
+        settings = Settings(use_docker="0")
+        sandbox = await open_sandbox(
+            settings, workspace, environ=dict(os.environ), report=said.append, state=state
+        )
+        status, done = sandbox.status(), await sandbox.run("echo hi")
+        await sandbox.close()
+        assert (status.effective, done.output) == (kind, "hi\n")
+        assert len(said) == 1
+        assert said[0].startswith(words)
+        assert "bubblewrap does not work here" in (status.reason or "")
+        assert ("sandlock" in (status.reason or "")) == missing
+
+
+@pytest.mark.landlock
+async def test_work_as_usual_under_landlock(landlock: str, workspace: Path, state: Path) -> None:
+    """What another mode of its library broke: git, pipes with names, compilers, children."""
+    sandbox = await make("landlock", workspace, state)
+    script = """
+    git init -q . && git -c user.name=n -c user.email=e commit -q --allow-empty -m m && git log --format=%s
+    mkfifo pipe; (echo through > pipe) & cat pipe; wait
+    python3 -c 'import subprocess, tempfile; tempfile.mkdtemp(); print(subprocess.run(["echo"]).returncode)'
+    """
+    done = await sandbox.run(script, timeout=30)
+    await sandbox.close()
+    assert done.output.split() == ["m", "through", "0"]
 
 
 @pytest.mark.docker

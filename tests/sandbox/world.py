@@ -17,6 +17,7 @@ from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
 from pygent.sandbox import Sandbox
 from pygent.sandbox.choose import open_sandbox
+from pygent.sandbox.landlock import LandlockSandbox
 from pygent.sandbox.local import LocalSandbox
 from pygent.sandbox.profile import Profile
 
@@ -34,6 +35,10 @@ async def make(kind: str, workspace: Path, state: Path, *, key: str | None = Non
     )
     if kind == "local":
         return LocalSandbox(Profile.of(settings, workspace, state, environ))
+    if kind == "landlock":
+        sandbox = LandlockSandbox(Profile.of(settings, workspace, state, environ), lambda _: None)
+        await sandbox.start()
+        return sandbox
     return await open_sandbox(settings, workspace, environ=environ, report=lambda _: None, state=state)
 
 

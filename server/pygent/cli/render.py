@@ -35,7 +35,11 @@ FRAMES, PLAIN_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 ANSWERS: dict[str, Verdict] = {"y": "accept", "s": "acceptForSession", "c": "cancel"}
 SAID = {"accept": "allowed", "acceptForSession": "allowed for this session", "decline": "declined"}
 CHOICES = "[y]es  [s]ession  [n]o, because …  [c]ancel > "
-WHERE = {"docker": "in Docker", "bubblewrap": "in the bubblewrap sandbox"}
+WHERE = {
+    "docker": "in Docker",
+    "bubblewrap": "in the bubblewrap sandbox",
+    "landlock": "in the Landlock sandbox",
+}
 
 
 class Screen:

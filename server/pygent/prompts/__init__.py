@@ -12,6 +12,7 @@ from pygent.records import Isolation, Persona
 WHERE: dict[Isolation, str] = {
     "docker": "a Docker container",
     "bubblewrap": "a bubblewrap sandbox",
+    "landlock": "a sandbox of Landlock and seccomp",
     "local": f"no sandbox, directly on the person's machine ({sys.platform}): be careful",
 }
 OFFLINE = "There is no network: nothing can be installed or downloaded."

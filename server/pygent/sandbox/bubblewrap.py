@@ -6,66 +6,28 @@ Each command is a namespace of its own, so killing its first process is atomic.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import secrets
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import msgspec
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
+from pygent.sandbox.host import AGENT, Private, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
-from pygent.sandbox.shell import backgrounds, limited, set_up
-
-ETC = (
-    "ca-certificates.conf",
-    "debian_version",
-    "ld.so.cache",
-    "ld.so.conf",
-    "localtime",
-    "mime.types",
-    "os-release",
-    "protocols",
-    "services",
-    "ssl/openssl.cnf",
-)
-"""Files of `/etc` that commands see, as copies: nothing that names people, hosts or keys."""
-
-ETC_FOLDERS = ("alternatives", "ld.so.conf.d", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted")
-"""Folders of `/etc` that commands see, as they are; `ssl/private` and the like are not among them."""
-
-TOOLCHAINS = (
-    ".pyenv",
-    ".nvm",
-    ".cargo/bin",
-    ".rustup/toolchains",
-    ".local/bin",
-    ".local/lib",
-    ".local/share/uv",
-    ".local/share/pipx",
-    ".volta",
-    ".asdf",
-)
-"""Tools in the home folder that commands may use, read-only; the rest of it is not there."""
+from pygent.sandbox.shell import limited, set_up, told
 
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
     *("--hostname", "pygent", "--uid", "1000", "--gid", "1000"),
 )
-
-PREFIX = "pygent-sandbox-"
 
 
 class BubblewrapSandbox:
@@ -81,16 +43,12 @@ class BubblewrapSandbox:
         self.workdir = str(profile.root)
         self._profile = profile
         self._report = report
-        self._home = Path(profile.environ.get("HOME", "/nonexistent"))
         self._env = environment(profile, "bubblewrap")
-        self._env |= {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
+        self._env |= AGENT
         self._owner = owner_of(profile.root)
         self._program = program
         self._cgroup = Cgroup.make(profile.limits.pids) if self._owner is None else None
-        _remove_abandoned()
-        self._place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-        self._etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
-        self._make_place()
+        self._private = Private(network=profile.limits.network, owner=self._owner)
         self._fixed = self._frame()
 
     def status(self) -> SandboxStatus:
@@ -140,12 +98,7 @@ class BubblewrapSandbox:
         spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
-        done = await run_process(spawn, output=output, mark=mark, timeout=timeout)
-        if done.exit_code is not None and backgrounds(command):
-            # What was left is gone with its namespace before it could be counted.
-            hint = "Whatever it left running in the background ended with the command."
-            return msgspec.structs.replace(done, hint=" ".join(filter(None, [done.hint, hint])))
-        return done
+        return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
 
     async def close(self) -> None:
         """Remove the private folders."""
@@ -153,43 +106,20 @@ class BubblewrapSandbox:
             if self._cgroup is None or self._cgroup.close():
                 break
             await asyncio.sleep(0.02)  # killed processes take a moment to be gone
-        await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
-
-    def _make_place(self) -> None:
-        """The private folders, and an `/etc` of our own with places for what is mounted in it."""
-        etc = self._place / "etc"
-        for path in (self._place / "tmp", self._place / "home", *(etc / name for name in self._etc_folders)):
-            path.mkdir(parents=True, exist_ok=True)
-        for name in ETC:
-            source, copy = Path("/etc", name), etc / name
-            with contextlib.suppress(OSError):
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, copy)
-        (etc / "passwd").write_text(
-            "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/bash\n"
-        )
-        (etc / "group").write_text("root:x:0:\nagent:x:1000:\n")
-        (etc / "hosts").write_text("127.0.0.1 localhost pygent\n::1 localhost\n")
-        (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-        if self._profile.limits.network:
-            with contextlib.suppress(OSError):
-                shutil.copy("/etc/resolv.conf", etc / "resolv.conf")
-        if self._owner is not None:
-            for path in [self._place, *self._place.rglob("*")]:
-                os.chown(path, *self._owner, follow_symlinks=False)
+        await self._private.remove()
 
     def _frame(self) -> list[str]:
         """The arguments that stay the same from command to command."""
-        place, root = str(self._place), self.workdir
+        place, root = self._private.path, self.workdir
         frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
-        for name in self._etc_folders:
+        for name in self._private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
         frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside()
-        for path in [*self._tools(), *read]:
+        for path in [*tools(self._profile), *read]:
             frame += ["--ro-bind", str(path), str(path)]
         for path in write:
             frame += ["--bind", str(path), str(path)]
@@ -205,19 +135,6 @@ class BubblewrapSandbox:
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
 
-    def _tools(self) -> list[Path]:
-        """Folders with programs outside `/usr`, without those that lie in another or around the workspace."""
-        wanted = [Path("/opt"), Path("/nix/store"), *(self._home / name for name in TOOLCHAINS)]
-        wanted += [Path(sys.base_prefix), Path(sys.prefix)]
-        found: list[Path] = []
-        for path in wanted:
-            known = any(
-                other == path or other in path.parents for other in [Path("/usr"), self._profile.root, *found]
-            )
-            if path.is_dir() and not known and path not in self._profile.root.parents:
-                found.append(path)
-        return found
-
 
 def _system() -> Iterator[str]:
     """The host's programs and libraries, read-only."""
@@ -227,17 +144,3 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", str(Path(name).readlink()), name)
         elif Path(name).exists():
             yield from ("--ro-bind", name, name)
-
-
-def _remove_abandoned() -> None:
-    """Remove the private folders of processes that were killed before they could.
-
-    Another process may be doing the same, so a folder can vanish at any moment.
-    """
-    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        pid = place.name.removeprefix(PREFIX).partition("-")[0]
-        if not pid.isdigit() or Path("/proc", pid).exists():
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            if place.stat().st_uid == os.geteuid():
-                shutil.rmtree(place, ignore_errors=True)

@@ -13,6 +13,7 @@ from pygent.sandbox import Report, Sandbox, tree
 from pygent.sandbox.bubblewrap import BubblewrapSandbox
 from pygent.sandbox.docker import DockerSandbox
 from pygent.sandbox.engine import connect
+from pygent.sandbox.landlock import LandlockSandbox
 from pygent.sandbox.local import LocalSandbox
 from pygent.sandbox.profile import Profile
 
@@ -54,12 +55,22 @@ async def _without_docker(profile: Profile, why: str, report: Report) -> Sandbox
         sandbox = BubblewrapSandbox(replace(profile, reason=f"{why}."), report)
         await sandbox.start()
     except SandboxUnavailable as error:
+        return await _without_namespaces(profile, f"{why}; {_lower(error.message).rstrip('.')}", report)
+    report(f"Commands run in a bubblewrap sandbox. {why}.")
+    return sandbox
+
+
+async def _without_namespaces(profile: Profile, why: str, report: Report) -> Sandbox:
+    try:
+        sandbox = LandlockSandbox(replace(profile, reason=f"{why}."), report)
+        await sandbox.start()
+    except SandboxUnavailable as error:
         reason = f"{why}; {_lower(error.message)}"
         report(f"NO SANDBOX: commands run directly on this machine. {reason}")
         local = LocalSandbox(replace(profile, reason=reason))
         await local.start()
         return local
-    report(f"Commands run in a bubblewrap sandbox. {why}.")
+    report(f"Commands run under Landlock and seccomp. {why}.")
     return sandbox
 
 

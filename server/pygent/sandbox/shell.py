@@ -6,6 +6,8 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import CommandResult, Report
 from pygent.sandbox.profile import Profile
@@ -42,6 +44,14 @@ def backgrounds(command: str) -> bool:
     except ValueError:
         return False
     return "&" in found and "wait" not in found
+
+
+def told(command: str, done: CommandResult) -> CommandResult:
+    """The result of a command in a sandbox that ends what it left, before that could be counted."""
+    if done.exit_code is None or not backgrounds(command):
+        return done
+    hint = "Whatever it left running in the background ended with the command."
+    return msgspec.structs.replace(done, hint=" ".join(filter(None, [done.hint, hint])))
 
 
 async def set_up(
