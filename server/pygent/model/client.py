@@ -7,6 +7,8 @@ broke off for one that ended and builds an object for every token.
 from __future__ import annotations
 
 import dataclasses
+import gc
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +33,20 @@ LESSONS = 8
 
 
 def preload() -> None:
-    """Import the SDK, which takes half a second; to be called in a thread."""
-    import httpx2  # noqa: F401, PLC0415
-    import openai  # noqa: F401, PLC0415
+    """Import the SDK, which takes half a second; to be called in a thread.
+
+    The collector of garbage would look through its hundred thousand objects while they are made, and at
+    each later pass make everybody wait for tens of milliseconds: they stay, so they are left to themselves.
+    """
+    if "openai" in sys.modules:
+        return
+    gc.disable()
+    try:
+        import httpx2  # noqa: F401, PLC0415
+        import openai  # noqa: F401, PLC0415
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def connection_settings(settings: Settings) -> tuple[object, ...]:

@@ -30,6 +30,10 @@ ISOLATION = (
 )
 
 
+_works: set[tuple[object, ...]] = set()
+"""What has been tried in this process, and worked."""
+
+
 class BubblewrapSandbox:
     """Runs each command in namespaces of its own.  Raises SandboxUnavailable where that does not work."""
 
@@ -47,9 +51,9 @@ class BubblewrapSandbox:
         self._env |= AGENT
         self._owner = owner_of(profile.root)
         self._program = program
-        self._cgroup = Cgroup.make(profile.limits.pids) if self._owner is None else None
-        self._private = Private(network=profile.limits.network, owner=self._owner)
-        self._fixed = self._frame()
+        self._cgroup: Cgroup | None = None
+        self._private: Private | None = None
+        self._fixed: list[str] = []
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
@@ -63,20 +67,24 @@ class BubblewrapSandbox:
         )
 
     async def start(self) -> None:
-        """Try the full arguments once: user namespaces may be missing or forbidden."""
+        """Try the full arguments, once in a process: user namespaces may be missing or forbidden."""
+        try:
+            if (tried := (self._program, self._owner, ISOLATION)) not in _works:
+                await self._try()
+                _works.add(tried)
+            await set_up(self._profile, lambda command, limit: self.run(command, timeout=limit), self._report)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _try(self) -> None:
         done = await self.run("true", timeout=10)
         if done.exit_code != 0:
-            await self.close()
             first, _, _ = done.output.strip().partition("\n")
             raise SandboxUnavailable(
                 f"bubblewrap does not work here: {first or 'no answer'}.",
                 "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor).",
             )
-        try:
-            await set_up(self._profile, lambda command, limit: self.run(command, timeout=limit), self._report)
-        except BaseException:
-            await self.close()
-            raise
 
     async def run(
         self,
@@ -88,6 +96,10 @@ class BubblewrapSandbox:
         outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
+        if self._private is None:  # an agent that runs no command needs no folders
+            self._private = Private(network=self._profile.limits.network, owner=self._owner)
+            self._fixed = self._frame(self._private)
+            self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
@@ -106,14 +118,15 @@ class BubblewrapSandbox:
             if self._cgroup is None or self._cgroup.close():
                 break
             await asyncio.sleep(0.02)  # killed processes take a moment to be gone
-        await self._private.remove()
+        if self._private is not None:
+            await self._private.remove()
 
-    def _frame(self) -> list[str]:
+    def _frame(self, private: Private) -> list[str]:
         """The arguments that stay the same from command to command."""
-        place, root = self._private.path, self.workdir
+        place, root = private.path, self.workdir
         frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
-        for name in self._private.etc_folders:
+        for name in private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
         frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]

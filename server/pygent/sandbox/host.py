@@ -49,6 +49,10 @@ AGENT = {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "
 PREFIX = "pygent-sandbox-"
 
 
+_cleared: list[bool] = []
+"""Whether this process has removed what the dead left: one look is enough for all its sandboxes."""
+
+
 def tools(profile: Profile) -> list[Path]:
     """Folders with programs outside `/usr`, without those that lie in another or around the workspace."""
     home = Path(profile.environ.get("HOME", "/nonexistent"))
@@ -66,7 +70,9 @@ class Private:
     """Folders of one sandbox: `tmp`, `home`, and an `etc` with places for what is mounted in it."""
 
     def __init__(self, *, network: bool, owner: tuple[int, int] | None) -> None:
-        _remove_abandoned()
+        if not _cleared:
+            _cleared.append(True)
+            _remove_abandoned()
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
         etc = self.path / "etc"
