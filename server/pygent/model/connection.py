@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pygent.errors import ModelError
 from pygent.model import certificates, network
+from pygent.model.deadlines import within
 from pygent.model.refusals import redacted, shown
 from pygent.model.retries import DROPPED, Again
 
@@ -74,7 +75,7 @@ class Connection:
 
         client, response = await self._open(), None
         try:
-            response = await client.post(
+            sending: Coroutine[Any, Any, Any] = client.post(
                 path,
                 content=body,
                 cast_to=httpx2.Response,
@@ -82,11 +83,14 @@ class Connection:
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
             )
+            response = await within(self._patience, sending, httpx2.Response.aclose)
             self._served = True
             yield response
         except openai.APIStatusError as error:
             text = (await error.response.aread()).decode("utf-8", "replace")
             raise Status(error.status_code, error.response.headers, text) from None
+        except asyncio.TimeoutError:
+            raise self.stalled() from None
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise await self._failure(error, began=response is not None) from error
         finally:
@@ -119,6 +123,11 @@ class Connection:
         if client is not None:
             await client.close()
 
+    @property
+    def _patience(self) -> float:
+        """Seconds until an answer must have begun: to connect, to send, and to wait for it."""
+        return self.endpoint.stall + 2 * min(CONNECT, self.endpoint.stall)
+
     # -- opening ---------------------------------------------------------------------------------
 
     async def _open(self) -> AsyncOpenAI:
@@ -147,7 +156,7 @@ class Connection:
             context = network.tls(endpoint.environ, endpoint.bundle)
         return {
             "follow_redirects": False,
-            "timeout": httpx2.Timeout(endpoint.stall, connect=CONNECT),
+            "timeout": httpx2.Timeout(endpoint.stall, connect=min(CONNECT, endpoint.stall)),
             "verify": context,
             "proxy": None if endpoint.proxy is None else _proxy(endpoint.proxy, context),
             "trust_env": False,

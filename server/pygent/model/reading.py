@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from pygent.model.deadlines import within
 from pygent.model.fold import Truncated
 from pygent.model.refusals import parsed
 from pygent.model.sse import LONGEST, EventReader, TooLong
@@ -115,5 +116,8 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
         async for _ in pieces:
             pass
 
+    async def nothing(_: None) -> None:
+        pass
+
     with contextlib.suppress(asyncio.TimeoutError, httpx2.HTTPError):
-        await asyncio.wait_for(rest(), DRAIN)
+        await within(DRAIN, rest(), nothing)
