@@ -124,9 +124,14 @@ class Editor:
         """Run a command."""
         return await self.request("workspace/executeCommand", {"command": name, "arguments": [fields]})
 
-    def tell(self, method: str) -> None:
+    def tell(self, method: str, params: Any = None) -> None:
         """Send a notification."""
-        self._post({"jsonrpc": "2.0", "method": method, "params": {}})
+        self._post({"jsonrpc": "2.0", "method": method, "params": params or {}})
+
+    async def drain(self) -> None:
+        """Wait until the server has taken most of what was sent."""
+        assert self.process.stdin is not None
+        await self.process.stdin.drain()
 
     async def leave(self) -> None:
         """End the server."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
-
-import platformdirs
 
 
 def state_folder() -> Path:
     """Pygent's own folder for the store, logs and full outputs; made if missing, for its owner only."""
+    import platformdirs  # noqa: PLC0415 - not for `--version`
+
     folder = platformdirs.user_state_path("pygent", appauthor=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
@@ -22,4 +21,8 @@ def path_of(uri: str) -> Path | None:
     parts = urlsplit(uri)
     if parts.scheme != "file":
         return None
-    return Path(url2pathname(parts.path) if os.name == "nt" else unquote(parts.path))
+    if os.name != "nt":
+        return Path(unquote(parts.path))
+    from urllib.request import url2pathname  # noqa: PLC0415 - brings HTTP and mail along
+
+    return Path(url2pathname(parts.path))

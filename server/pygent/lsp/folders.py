@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pygent.config import config_files
 from pygent.errors import PygentError
 from pygent.lsp.base import Declined
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
+    import tempfile
+
     from pygent.folder import Folder
     from pygent.lsp.server import PygentServer
 
@@ -132,6 +132,8 @@ class Folders:
         if there is not None:
             return there
         if self._scratch is None:
+            import tempfile  # noqa: PLC0415 - rarely needed
+
             self._scratch = tempfile.TemporaryDirectory(prefix="pygent-workspace-")
         return Path(self._scratch.name)
 
@@ -156,6 +158,8 @@ def editor_settings(section: dict[str, Any]) -> dict[str, Any]:
 
 def _stamp(folder: Folder) -> object:
     """What changes when a settings file does."""
+    from pygent.config import config_files  # noqa: PLC0415 - not before it is needed
+
     launch = folder.launch
     found = []
     for path in config_files(folder.root, launch.home, launch.config_file):
