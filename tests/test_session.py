@@ -421,7 +421,7 @@ async def test_the_log_tells_the_story_where_the_settings_say(workspace: Path, s
     async with story(workspace, call("bash", cmd=f"echo {KEY}"), DONE, log_file=str(path)) as tale:
         await tale.app.sessions.new(tale.folder).chat("hello")
     text = path.read_text()
-    assert "turn begins: 'hello'" in text
+    assert "turn begins, with 5 characters" in text
     assert "turn ends: completed" in text
     assert KEY not in text
     assert text == (state / "pygent.log").read_text()

@@ -103,7 +103,7 @@ def log_event(envelope: Envelope) -> None:
 def _words(event: AnyEvent) -> str | None:
     match event:
         case TurnStarted(text=text):
-            return f"turn begins: {text[:200]!r}"
+            return f"turn begins, with {len(text)} characters"
         case ToolStarted(name=name, title=title):
             return f"{name}: {title[:200]}"
         case ToolFinished() as done:

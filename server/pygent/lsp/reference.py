@@ -18,12 +18,17 @@ HEAD = """\
 
 Made by `python -m pygent.lsp.reference` from the types of the server; do not edit.
 
-`pygent-server --stdio` (default) or `--tcp HOST:PORT` speaks JSON-RPC 2.0 in LSP framing. Commands are
-called with `workspace/executeCommand`, `arguments` being an array of one object; where a field is marked `*`,
-plain strings are joined with spaces into it. A wrong argument answers -32602 with `data {field, expected}`,
-any other refusal -32803 with `data {code, fix?}`, a cancelled request -32800. Keys are camelCase, times are
-milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `itm_`, `tsk_`, `apr_` or
-`chk_` and sort by creation.
+`pygent-server --stdio` (default), `--tcp HOST:PORT` or `--ws HOST:PORT` speaks JSON-RPC 2.0: in LSP framing,
+over WebSocket one message a frame without headers. Several clients may attach to a socket; they share
+sessions and buffers, and each has its own folders, settings and encoding. To a client that does not read,
+pieces of text, progress and log lines are left out first, then stored events; when it has read up, a `notice`
+with the code `leftOut` names the `seq` up to which `pygent.session.events` has them.
+
+Commands are called with `workspace/executeCommand`, `arguments` being an array of one object; where a field
+is marked `*`, plain strings are joined with spaces into it. A wrong argument answers -32602 with `data
+{field, expected}`, any other refusal -32803 with `data {code, fix?}`, a cancelled request -32800. Keys are
+camelCase, times are milliseconds since the epoch, timeouts seconds. Ids begin with `ses_`, `trn_`, `itm_`,
+`tsk_`, `apr_` or `chk_` and sort by creation.
 """
 
 _MODULES = (chat, completion, tasks, inspect, sending, actions, views)
