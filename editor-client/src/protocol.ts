@@ -578,6 +578,20 @@ export interface Commands {
     arguments: Record<string, never>;
     result: { checks: { id: string; status: string; message: string; fix?: string }[] };
   };
+  "pygent.snapshot.save": {
+    arguments: {
+      dir: string;
+      sessionId?: string;
+    };
+    result: { dir: string; files: string; leftOut?: string };
+  };
+  "pygent.snapshot.load": {
+    arguments: {
+      dir: string;
+      sessionId?: string;
+    };
+    result: { dir: string; files: string; before: string; sessionId: string };
+  };
   "pygent.delegate": {
     arguments: {
       prompt: string;

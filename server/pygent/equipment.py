@@ -221,7 +221,7 @@ class Equipped(Conversation):
             self._journal.emit(event)
         self._journal.turn_id = None
 
-    def _whole_conversation(self) -> Sequence[bytes]:
+    def whole_conversation(self) -> Sequence[bytes]:
         """The messages with everything that only the model is no longer sent."""
         if not self._journal.transcript.compacted:
             return self._journal.transcript.messages
@@ -236,7 +236,7 @@ class Equipped(Conversation):
         if path is None or self.info.task_id is not None:
             return
         try:
-            history.write(path, self._whole_conversation())
+            history.write(path, self.whole_conversation())
         except OSError as error:
             text = f"The history file {path} can't be written: {error.strerror}."
             self._journal.emit(Notice(level="error", text=text, code="conflict"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pygent import saved
 from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.config.settings import ToolModule
 from pygent.errors import PygentError
@@ -15,6 +16,7 @@ from pygent.model import Model
 from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
 from pygent.sandbox.choose import open_sandbox
+from pygent.saved import Kept
 from pygent.tools import Tool, builtin_tools
 from pygent.workspace import Workspace, check_root
 
@@ -52,6 +54,8 @@ class Folder:
         self.uri = self.root.as_uri()
         self.launch = launch
         self._editor = editor or {}
+        self._saved: Mapping[str, object] = {}
+        self._snapshot: tuple[Path, Kept] | None = None
         self._said_trusted = trusted
         self._parent = parent
         self._trust = Trust(launch.state)
@@ -114,6 +118,7 @@ class Folder:
             home=self.launch.home,
             flags=self.launch.flags,
             editor=self._editor,
+            saved=self._saved,
             config_file=self.launch.config_file,
             trusted=self.trusted,
             previous=previous,
@@ -147,9 +152,22 @@ class Folder:
         if snapshot is not None and not snapshot.is_dir():
             problems.append(f"The snapshot {snapshot} is not a folder.")
         elif snapshot is not None:
-            inner = snapshot / "workspace"
-            _copy(inner if inner.is_dir() else snapshot, target)
+            saved.copy_in(snapshot, target, replace=False)
+            kept, wrong = saved.read(snapshot)
+            problems += wrong
+            self._snapshot = (snapshot, kept)
+            self.restore(kept.settings)
         return problems
+
+    def restore(self, settings: Mapping[str, object]) -> None:
+        """Use the settings of a snapshot, by key, as far as they loosen nothing."""
+        self._saved = settings
+        self.reload()
+
+    def take_snapshot(self) -> tuple[Path, Kept] | None:
+        """The snapshot of the settings, and what it says of a session; once."""
+        found, self._snapshot = self._snapshot, None
+        return found
 
     # -- tools -----------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from pygent.folder import Folder, Launch
 from pygent.logs import Logs
 from pygent.paths import path_of
 from pygent.records import Persona, SessionInfo, new_id, now_ms
+from pygent.saved import Kept
 from pygent.session import Session
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits, pick_persona
@@ -98,16 +99,23 @@ class Sessions:
         persona: str | Persona | None = None,
         model: str | None = None,
         title: str | None = None,
+        snapshot: tuple[Path, Kept] | None = None,
     ) -> Session:
-        """Begin a conversation; it takes over the history file if there is one.
+        """Begin a conversation; it takes over the history file if there is one, or what a snapshot has.
+
+        `snapshot` is one that is loaded now, with what it says of the session; the one of the settings is
+        taken over by the first session of its folder.
 
         Raises PygentError `notFound` for an unknown persona.
         """
         main, *_ = folder.personas()
-        chosen = pick_persona(folder.personas(), persona, 0) if persona else main
-        session = self.open(new_info(folder, chosen or main, title or "", model=model), folder)
+        path, kept = snapshot or folder.take_snapshot() or (None, Kept(format=0))
+        wanted = persona or kept.persona
+        chosen = pick_persona(folder.personas(), wanted, 0) if wanted else main
+        session = self.open(new_info(folder, chosen or main, title or kept.title, model=model), folder)
+        session.tools.off.update(session.tools.known().keys() & set(kept.tools_off))
         self._store.save_session(session.info)
-        self._take_over_history(session)
+        self._take_over_history(session, path, first=snapshot is not None)
         return session
 
     def fork(self, session_id: str, before_turn_id: str | None = None) -> Session:
@@ -235,12 +243,15 @@ class Sessions:
         """Keep no longer in memory a session that has ended; its record stays."""
         self._live.pop(session_id, None)
 
-    def _take_over_history(self, session: Session) -> None:
+    def _take_over_history(self, session: Session, snapshot: Path | None, *, first: bool) -> None:
+        """Begin with the history file's conversation, or with the snapshot's, which may come first."""
         settings = session.folder.settings
-        snapshot = None if settings.snapshot is None else settings.snapshot / "history.json"
-        path = settings.history_file or snapshot
+        saved = None if snapshot is None else snapshot / "history.json"
+        path = (saved if first else None) or settings.history_file or saved
         if path is None:
             return
+        if path == settings.history_file and saved is not None and not path.exists():
+            path = saved
         try:
             session.take_over_history(history.read(path))
         except PygentError as error:

@@ -224,3 +224,22 @@ def test_the_demo_runs_and_leaves_nothing(pygent: Pygent, tmp_path: Path, docker
     assert "All four tests pass" in done.stdout
     assert list(temporary.iterdir()) == []
     assert not (Path(os.environ["XDG_STATE_HOME"]) / "pygent").exists()
+
+
+def test_a_snapshot_is_loaded_at_start(pygent: Pygent, workspace: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    (saved / "workspace").mkdir(parents=True)
+    (saved / "workspace/a.txt").write_text("from the snapshot")
+    (saved / "history.json").write_text(
+        '[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]'
+    )
+    program = pygent(call("bash", cmd="cat a.txt"), DONE)
+    done = program("--load", str(saved), "--no-confirm-bash", "go on")
+    assert "from the snapshot" in done.stderr
+    request = json.loads((tmp_path / "journal").read_text().splitlines()[0])
+    assert [message["content"] for message in request["messages"][1:]] == ["hi", "yes", "go on"]
+    program = pygent(call("bash", cmd="cat a.txt"), DONE)
+    assert "from the snapshot" in program("--no-confirm-bash", "go on", PYGENT_SNAPSHOT=str(saved)).stderr
+    missing = program("--load", "nothing", "go on")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "There is no snapshot in nothing" in missing.stderr

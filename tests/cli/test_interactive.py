@@ -539,3 +539,28 @@ def test_commands_of_ones_own(pygent: Pygent) -> None:
     terminal.type("/help show\r")
     terminal.until("Show something without the model.")
     leave(terminal)
+
+
+def test_a_conversation_is_saved_and_loaded(pygent: Pygent, tmp_path: Path) -> None:
+    program = pygent(Reply(text="One."), Reply(text="Two."))
+    (program.folder / "a.txt").write_text("first")
+    (program.folder / ".env").write_text("SECRET=1")
+    terminal = program.terminal("--cwd")
+    terminal.until(READY)
+    terminal.type("hello\r")
+    terminal.until("tokens in")
+    terminal.type("/save ../saved\r")
+    terminal.until("Saved the conversation and 1 files in")
+    terminal.until("Left out: .env (it is a file of secrets).")
+    (program.folder / "a.txt").write_text("second")
+    terminal.type("/load ../saved\r")
+    terminal.until("One.", times=2)
+    terminal.until("1 files are loaded; what was here before is in")
+    assert (program.folder / "a.txt").read_text() == "first"
+    terminal.type("/save .\r")
+    terminal.until("holds the workspace, or lies in it")
+    terminal.type("/load\r")
+    terminal.until("/load needs a folder")
+    terminal.type("more\r")
+    terminal.until("Two.")
+    leave(terminal)

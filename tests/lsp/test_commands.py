@@ -382,9 +382,6 @@ async def test_docker_that_is_missing_is_an_error_with_a_fix(workspace: Path) ->
 async def test_wrong_arguments_of_every_command_are_named(workspace: Path) -> None:
     async with editor(workspace, DONE) as wire:
         for name, found in COMMANDS.items():
-            if name in inspect.LATER:
-                assert (await wire.refusal(name))["data"]["code"] == "unsupported", name
-                continue
             for arguments in ([{"nonsense": 1}], [1], [{}, {}], [[]]):
                 error = await wire.refusal(name, *arguments)
                 assert error["code"] == -32602, (name, arguments)
@@ -400,3 +397,22 @@ async def test_a_second_turn_at_once_is_busy(workspace: Path) -> None:
         error = await wire.refusal("pygent.chat", text="me too", sessionId=begun["sessionId"])
         assert error["data"]["code"] == "busy"
         await asyncio.wait_for(wire.leave(), 20)
+
+
+async def test_a_snapshot_is_saved_and_loaded(workspace: Path, tmp_path: Path) -> None:
+    (workspace / "a.txt").write_text("first")
+    async with editor(workspace, Reply(text="One."), Reply(text="Two."), **FREE) as wire:
+        first = await wire.command("pygent.chat", "go")
+        saved = await wire.command("pygent.snapshot.save", dir=str(tmp_path / "saved"))
+        assert saved == {"dir": str(tmp_path / "saved"), "files": ["a.txt"]}
+        (workspace / "a.txt").write_text("second")
+        loaded = await wire.command("pygent.snapshot.load", (tmp_path / "saved").as_uri())
+        assert (loaded["files"], (workspace / "a.txt").read_text()) == (["a.txt"], "first")
+        assert (Path(loaded["before"]) / "workspace/a.txt").read_text() == "second"
+        assert loaded["sessionId"] != first["sessionId"]
+        assert (await wire.command("pygent.chat", text="on", sessionId=loaded["sessionId"]))[
+            "reply"
+        ] == "Two."
+        assert (await wire.refusal("pygent.snapshot.save", dir="relative"))["data"]["field"] == "dir"
+        assert (await wire.refusal("pygent.snapshot.save", dir=str(workspace)))["data"]["code"] == "denied"
+        assert (await wire.refusal("pygent.snapshot.load", dir="/nowhere"))["data"]["code"] == "notFound"

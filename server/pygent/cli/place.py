@@ -16,6 +16,7 @@ from pygent.config import Trust, config_files, load
 from pygent.errors import PygentError
 from pygent.folder import Folder
 from pygent.paths import state_folder
+from pygent.saved import check_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def place(given: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Pla
     The workspace is the one of `--workspace` or `--cwd`, else that of the settings, else a fresh one.
     Raises PygentError and UsageError.
     """
+    if given.load is not None:
+        given.load = str(check_source(Path(given.load).expanduser()))
     environ = {**environ, **_variables(given.env)}
     home = Path(environ.get("HOME") or Path.home())
     cwd = Path.cwd()

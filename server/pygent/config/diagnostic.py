@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pygent.config.bindings import Bindings
     from pygent.config.outline import Outline
 
-Layer = Literal["flag", "environment", "editor", "dotenv", "workspace", "home", "default"]
+Layer = Literal["flag", "environment", "editor", "snapshot", "dotenv", "workspace", "home", "default"]
 Severity = Literal["error", "warning", "hint"]
 
 
@@ -166,7 +166,7 @@ class Origin:
 
 def describe(origin: Origin) -> str:
     """The origin at the beginning of a message."""
-    names = {"flag": "the flag for ", "editor": "the editor's setting "}
+    names = {"flag": "the flag for ", "editor": "the editor's setting ", "snapshot": "the snapshot's "}
     return f"{names.get(origin.layer, '')}`{origin.name}`"
 
 

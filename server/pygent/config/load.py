@@ -85,12 +85,14 @@ def load(
     trusted: bool = False,
     previous: Config | None = None,
     texts: Mapping[Path, str] | None = None,
+    saved: Mapping[str, object] | None = None,
 ) -> Config:
     """Read every layer and put them together.
 
     `flags` and `editor` are by `pygent.toml` key; `config_file` takes the place of the folder's
     `pygent.toml` and is the person's own word, trusted always.  Of a file that can't be read now, what
     `previous` had from it stays.  `texts` are buffers that are read in place of their files.
+    `saved` is what a snapshot that was loaded says, which is never trusted.
     Raises ConfigInvalid only for a `config_file` that does not exist.
     """
     if config_file is not None and not config_file.is_file():
@@ -103,6 +105,7 @@ def load(
         sources.mapping("flag", flags or {}),
         sources.environment(environ),
         sources.mapping("editor", editor or {}),
+        sources.mapping("snapshot", saved or {}),
         *readings.values(),
     ]
     problems = [problem for reading in said for problem in reading.problems]
@@ -114,8 +117,7 @@ def load(
     ]
     for entry in (entry for reading in said for entry in reading.unused):
         _parsed(entry, folder or Path.cwd(), home, problems)
-    guarded = folder if folder is not None and not trusted else None
-    taken, withheld = (found, []) if guarded is None else _guard(found, guarded, config_file)
+    taken, withheld = _guard(found, folder or Path.cwd(), config_file, trusted=trusted or folder is None)
     problems += [_withheld(value) for value in withheld]
     values = _stack(taken)
     return Config(
@@ -172,14 +174,15 @@ def _wrong_item(entry: Entry, base: Path, home: Path | None) -> int | None:
     return None
 
 
-def _guard(found: Sequence[Value], folder: Path, config_file: Path | None) -> tuple[list[Value], list[Value]]:
-    """Part the values into those taken and those withheld in a folder that is not trusted."""
+def _guard(
+    found: Sequence[Value], folder: Path, config_file: Path | None, *, trusted: bool
+) -> tuple[list[Value], list[Value]]:
+    """Part the values into those taken and those withheld: of a snapshot, and of a folder not trusted."""
 
     def hostile(value: Value) -> bool:
         file = value.origin.file
-        return (
-            value.origin.layer in ("dotenv", "workspace") and file is not None and (file.path != config_file)
-        )
+        own = trusted or file is None or file.path == config_file
+        return value.origin.layer == "snapshot" or (value.origin.layer in ("dotenv", "workspace") and not own)
 
     own = _stack([value for value in found if not hostile(value)])
     key = next((value for value in found if value.key == "api_key"), None)
@@ -221,6 +224,11 @@ def _inside(paths: Sequence[Path], folder: Path) -> bool:
 
 
 def _withheld(value: Value) -> Diagnostic:
+    if value.origin.layer == "snapshot":
+        text = (
+            f"{sources.describe(value.origin)} is not taken: a snapshot may not loosen or redirect anything."
+        )
+        return value.origin.problem("warning", "notTrusted", text, "Set it yourself.")
     return value.origin.problem(
         "warning",
         "notTrusted",

@@ -1,16 +1,19 @@
-"""Commands that look at things and change settings, and those that a later version builds."""
+"""Commands that look at things, change settings, and save and load snapshots."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pygent.errors import InvalidArgument, PygentError
-from pygent.lsp.commands import COMMANDS, Arguments, Command, Nothing, command
+from pygent.lsp.commands import Arguments, Nothing, command
+from pygent.paths import path_of
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
+    from pygent.session import Session
     from pygent.tools.toolbox import Toolbox
 
 
@@ -194,19 +197,41 @@ async def doctor(server: PygentServer, args: Nothing) -> Any:
     return {"checks": await check(server.app, server.folder())}
 
 
-LATER = ("pygent.snapshot.save", "pygent.snapshot.load")
-"""Commands that are announced and refused as `unsupported` until they are built."""
+class SnapshotFolder(Arguments, frozen=True, kw_only=True):
+    """A snapshot's folder, and whose it is; without a session the latest one's."""
+
+    dir: str
+    session_id: str | None = None
 
 
-class Anything(msgspec.Struct, frozen=True, kw_only=True):
-    """Any arguments."""
+@command("pygent.snapshot.save", "`{dir, files, leftOut?}`", main="dir")
+async def snapshot_save(server: PygentServer, args: SnapshotFolder) -> Any:
+    """Save workspace, conversation and settings to a folder, without any secret."""
+    from pygent import save_load  # noqa: PLC0415 - not before it is needed
+
+    return await save_load.save(_session_or_latest(server, args.session_id), _folder_path(args.dir))
 
 
-def _later(name: str) -> Command:
-    async def refuse(server: Any, args: Any) -> Any:
-        raise PygentError("unsupported", f"{name} comes with a later version of Pygent.")
+@command("pygent.snapshot.load", "`{dir, files, before, sessionId}`", main="dir")
+async def snapshot_load(server: PygentServer, args: SnapshotFolder) -> Any:
+    """Put a snapshot's files into the workspace and begin a session with its conversation."""
+    from pygent import save_load  # noqa: PLC0415 - not before it is needed
 
-    return Command(name, Anything, refuse, "refused as `unsupported` for now")  # type: ignore[arg-type]
+    current = _session_or_latest(server, args.session_id)
+    done = await save_load.load(server.app.sessions, current, _folder_path(args.dir))
+    server.last_session = done.session_id
+    return done
 
 
-COMMANDS.update({name: _later(name) for name in LATER})
+def _session_or_latest(server: PygentServer, session_id: str | None) -> Session:
+    folder = server.folder()
+    found = server.session(session_id or server.last_session)
+    return found or server.app.sessions.latest(folder) or server.app.sessions.new(folder)
+
+
+def _folder_path(said: str) -> Path:
+    """A folder as an editor names it: an absolute path, one below the home folder, or a URI."""
+    path = path_of(said) or Path(said).expanduser()
+    if not path.is_absolute():
+        raise InvalidArgument("dir", "an absolute path or a file: URI")
+    return path

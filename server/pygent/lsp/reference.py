@@ -42,9 +42,7 @@ def protocol() -> str:
         _fields(Options),
     ]
     parts.append("## Commands\n")
-    parts += [_command(found) for found in COMMANDS.values() if found.name not in inspect.LATER]
-    later = ", ".join(f"`{name}`" for name in inspect.LATER)
-    parts.append(f"Announced, and refused with the code `unsupported` until a later version: {later}.\n")
+    parts += [_command(found) for found in COMMANDS.values()]
     parts.append("## Events\n\n`pygent/event` carries an `Envelope`:\n")
     parts.append(_fields(events.Envelope))
     parts += [_event(kind) for kind in get_args(events.AnyEvent)]
