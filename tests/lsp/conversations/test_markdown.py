@@ -76,11 +76,16 @@ def test_sections(text: str, expected: list[str]) -> None:
         ("<!-- pygent: ses_0a forked from ses_0b -->", "ses_0a"),
         (" <!-- pygent: ses_0a -->", None),
         ("<!-- pygent: ../x -->", None),
-        ("text\n<!-- pygent: ses_0a -->", None),
+        ("# A title\n\n<!-- pygent: ses_0a -->\n<!-- pygent: ses_0b -->", "ses_0a"),
+        ("```\n<!-- pygent: ses_0a -->\n```", None),
+        ("## Pygent\n<!-- pygent: ses_0a -->", None),
     ],
 )
-def test_the_session_stands_in_the_first_line(line: str, expected: str | None) -> None:
-    assert parse(f"{line}\n## You\n").session_id == expected
+def test_the_session_stands_above_all_headings(line: str, expected: str | None) -> None:
+    document = parse(f"{line}\n## You\n")
+    assert document.session_id == expected
+    assert line[document.named_at :].startswith(expected or "")
+    assert parse("some text\n<!-- pygent: ses_0a -->").session_id is None
 
 
 @given(st.text(alphabet="#`~ Yougen\n<>-:_\\", max_size=200))

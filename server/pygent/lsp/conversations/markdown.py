@@ -48,9 +48,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A conversation document, taken apart; `blocks` are the first and last lines of tool calls."""
+    """A conversation document, taken apart; `blocks` are the first and last lines of tool calls.
+
+    `session_id` stands at the index `named_at`, in the first line or in one that somebody has pushed down
+    with a title.
+    """
 
     session_id: str | None
+    named_at: int
     sections: list[Section]
     blocks: list[tuple[int, int]]
 
@@ -71,11 +76,13 @@ def parse(text: str) -> Document:
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
     fenced = _fenced(lines)
-    found = ID_LINE.match(lines[0])
     heads: list[tuple[int, Literal["You", "Pygent"]]] = []
     for number, line in enumerate(lines):
         if number not in fenced and (heading := HEADING.match(line)) is not None:
             heads.append((number, "You" if heading[1] == "You" else "Pygent"))
+    above = range(heads[0][0] if heads else 1)
+    line = next((n for n in above if n not in fenced and ID_LINE.match(lines[n])), None)
+    found = None if line is None else ID_LINE.match(lines[line])
     sections = []
     for index, (number, who) in enumerate(heads):
         end = starts[heads[index + 1][0]] if index + 1 < len(heads) else len(text)
@@ -85,7 +92,10 @@ def parse(text: str) -> Document:
         first = min(starts[1], len(text)) if found else 0
         whole = _stripped(text, first, len(text))
         sections.append(Section("You", 1 if found else 0, first, first, len(text), *whole))
-    return Document(found[1] if found else None, sections, list(_blocks(lines, fenced)))
+    blocks = list(_blocks(lines, fenced))
+    if found is None or line is None:
+        return Document(None, 0, sections, blocks)
+    return Document(found[1], starts[line] + found.start(1), sections, blocks)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[str, int]:

@@ -101,14 +101,15 @@ class Page:
         document = self.document
         self.session_id = session_id
         if document.session_id is not None and because is not None:
-            self._id = Piece(self.mark(len(ID_START)), f"{session_id} {because} ")
+            self._id = Piece(self.mark(document.named_at), f"{session_id} {because} ")
             return
         heading = "" if document.sections[0].headed else "## You\n\n"
         self._id = Piece(self.mark(0), f"{ID_START}{session_id} -->\n\n{heading}")
 
     def name_session(self) -> None:
-        """Write the first line, if it is to be written."""
+        """Write the first line, if it is to be written; while a turn runs also if an undo takes it away."""
         if self._id is not None:
+            self._id.live = self.running
             self.writer.put(self._id)
 
     def send(self, section: Section) -> Sent:
@@ -230,6 +231,7 @@ class Page:
             piece.tail = ending
             self.writer.put(piece, self._rendering.hear(event))
         self.running = False
+        self.name_session()
         if event.status != "needsInput":
             self.question = None
         self._changed()
