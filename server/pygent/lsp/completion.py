@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from pygent.gitignore import walk
 from pygent.lsp.commands import Arguments, command
+from pygent.lsp.names import FileNames
 from pygent.records import Task, Wire
 
 if TYPE_CHECKING:
-    from pygent.folder import Folder
     from pygent.lsp.server import PygentServer
 
 SLASH = {
@@ -27,7 +24,7 @@ SLASH = {
     "doctor": "check the set-up",
 }
 """Commands by the name that is typed after `/`, and what they do."""
-OFFERED, WALKED = 50, 20_000
+OFFERED = 50
 
 
 class Completion(Wire, frozen=True, kw_only=True):
@@ -39,44 +36,22 @@ class Completion(Wire, frozen=True, kw_only=True):
     uri: str | None = None
 
 
-async def completions(text: str, folder: Folder, tasks: list[Task]) -> list[Completion]:
+async def completions(text: str, names: FileNames, tasks: list[Task]) -> list[Completion]:
     """What may stand in place of the word that `text` ends with, the best first; empty for plain words."""
     if found := re.fullmatch(r"/(\w*)", text.strip()):
         named = [name for name in SLASH if name.startswith(found[1])]
         return [Completion(label=f"/{name}", insert=f"/{name} ", detail=SLASH[name]) for name in named]
     if found := re.search(r"(?:^|\s)@(\S*)$", text):
         word = found[1].lower()
-        files = await asyncio.to_thread(_files, folder, word)
         titled = [task for task in tasks if word in f"{task.id} {task.title}".lower()]
+        paths, _ = await names.find(word, OFFERED)
+        files = [
+            Completion(label=path, insert=f"@{path} ", uri=(names.root / path).as_uri()) for path in paths
+        ]
         return files + [
             Completion(label=f"@{task.title}", insert=f"@{task.id} ", detail=task.status) for task in titled
         ]
     return []
-
-
-def _files(folder: Folder, word: str) -> list[Completion]:
-    root = folder.workspace.root
-    paths = [path.relative_to(root).as_posix() for path in itertools.islice(walk(root, root), WALKED)]
-    ranked = sorted(
-        (rank, len(path), path) for path in paths if (rank := _rank(path.lower(), word)) is not None
-    )
-    return [
-        Completion(label=path, insert=f"@{path} ", uri=(root / path).as_uri())
-        for _, _, path in ranked[:OFFERED]
-    ]
-
-
-def _rank(path: str, word: str) -> int | None:
-    """0 for a file whose name begins so, then names and paths that hold it, then its letters in order."""
-    name = path.rsplit("/", 1)[-1]
-    if name.startswith(word):
-        return 0
-    if word in name:
-        return 1
-    if word in path:
-        return 2
-    letters = iter(path)
-    return 3 if all(letter in letters for letter in word) else None
 
 
 class Complete(Arguments, frozen=True, kw_only=True):
@@ -91,4 +66,5 @@ async def complete(server: PygentServer, args: Complete) -> Any:
     """Complete the word after `@` (files, tasks) or `/` (commands)."""
     session = server.session(args.session_id)
     folder = server.folder() if session is None else session.folder
-    return {"items": await completions(args.text, folder, server.app.tasks.recorded(limit=OFFERED))}
+    names = server.names.of(folder.workspace.root)
+    return {"items": await completions(args.text, names, server.app.tasks.recorded(limit=OFFERED))}

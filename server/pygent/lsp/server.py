@@ -27,6 +27,7 @@ from pygent.lsp.documents import OpenDocuments, SharedDocuments
 from pygent.lsp.features import Features
 from pygent.lsp.folders import SETTINGS_NAMES, Folders, editor_settings
 from pygent.lsp.front import LspFront
+from pygent.lsp.names import Names
 from pygent.lsp.options import Client, Options, client_of, options_of
 from pygent.lsp.problems import Problems
 from pygent.lsp.progress import Progress
@@ -94,6 +95,7 @@ class PygentServer(BaseServer):
         self.roots = Folders(self)
         self.conversations = Conversations(self)
         self.problems = Problems()
+        self.names = Names()
         self.views = Views(self)
         self.last_session: str | None = None
         self.asked: str | None = None

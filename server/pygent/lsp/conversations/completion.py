@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pygent.lsp.buffers import Buffer
-from pygent.lsp.conversations.files import FileNames
 from pygent.lsp.conversations.markdown import normalised, parse
+from pygent.lsp.conversations.open import is_conversation
 from pygent.lsp.conversations.slash import SLASH
+from pygent.lsp.names import FileNames
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
@@ -26,12 +26,16 @@ class Completion:
 
     def __init__(self, server: PygentServer) -> None:
         self._server = server
-        self._files: dict[Path, FileNames] = {}
 
     def names(self, uri: str) -> FileNames:
         """The file names of the folder that a document belongs to."""
-        root = self._server.conversations.folder_of(uri).workspace.root
-        return self._files.setdefault(root, FileNames(root))
+        return self._server.names.of(self._server.conversations.folder_of(uri).workspace.root)
+
+    def opened(self, params: dict[str, Any]) -> None:
+        """`textDocument/didOpen`: read the names before they are asked for."""
+        uri = params["textDocument"]["uri"]
+        if is_conversation(uri):
+            self.names(uri).read()
 
     async def complete(self, params: dict[str, Any]) -> dict[str, Any] | None:
         """`textDocument/completion`."""

@@ -30,6 +30,7 @@ def register(server: PygentServer) -> None:
     features.listen("textDocument/didChange", server.conversations.changed)
     features.listen("textDocument/didClose", server.conversations.closed)
     handlers, completion = _Features(server), Completion(server)
+    features.listen("textDocument/didOpen", completion.opened)
     for method, handler, provider in (
         ("textDocument/codeLens", handlers.lenses, "codeLensProvider"),
         ("textDocument/codeAction", handlers.actions, "codeActionProvider"),

@@ -81,8 +81,8 @@ def parse(text: str) -> Document:
         if number not in fenced and (heading := HEADING.match(line)) is not None:
             heads.append((number, "You" if heading[1] == "You" else "Pygent"))
     above = range(heads[0][0] if heads else 1)
-    line = next((n for n in above if n not in fenced and ID_LINE.match(lines[n])), None)
-    found = None if line is None else ID_LINE.match(lines[line])
+    named = next((n for n in above if n not in fenced and ID_LINE.match(lines[n])), None)
+    found = None if named is None else ID_LINE.match(lines[named])
     sections = []
     for index, (number, who) in enumerate(heads):
         end = starts[heads[index + 1][0]] if index + 1 < len(heads) else len(text)
@@ -93,9 +93,9 @@ def parse(text: str) -> Document:
         whole = _stripped(text, first, len(text))
         sections.append(Section("You", 1 if found else 0, first, first, len(text), *whole))
     blocks = list(_blocks(lines, fenced))
-    if found is None or line is None:
+    if found is None or named is None:
         return Document(None, 0, sections, blocks)
-    return Document(found[1], starts[line] + found.start(1), sections, blocks)
+    return Document(found[1], starts[named] + found.start(1), sections, blocks)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from pathlib import Path
 
@@ -10,24 +11,37 @@ from pygent.gitignore import walk
 from pygent.workspace import is_secret
 
 FRESH = 5.0
-"""Seconds for which a list of names is taken as it is; after that it is read again, besides."""
+"""Seconds for which a list of names is taken as it is; after that it is read again, besides.  A list that
+took long to read is good for longer."""
 FIRST = 0.2
 """Seconds that a completion waits for the first list of a large folder."""
 MAX_FILES = 200_000
+
+
+class Names:
+    """The file names of the folders that one client works in."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, FileNames] = {}
+
+    def of(self, root: Path) -> FileNames:
+        """Those of a folder."""
+        return self._folders.setdefault(root, FileNames(root))
 
 
 class FileNames:
     """The names of one folder's files, relative to it, without those that `.gitignore` leaves out."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._names: list[str] | None = None
-        self._read_at = 0.0
+        self.root = root
+        self._names: list[tuple[str, str]] | None = None
+        """Each in lower case, too."""
+        self._fresh_until = 0.0
         self._reading: asyncio.Task[None] | None = None
 
     async def find(self, begun: str, limit: int) -> tuple[list[str], bool]:
         """Names that have all the characters of what was begun, the best first, and whether these are all."""
-        if time.monotonic() - self._read_at > FRESH:
+        if time.monotonic() > self._fresh_until:
             self.read()
         if self._names is None and self._reading is not None:
             await asyncio.wait({self._reading}, timeout=FIRST)
@@ -42,19 +56,22 @@ class FileNames:
             self._reading = asyncio.ensure_future(self._read())
 
     async def _read(self) -> None:
-        self._names = await asyncio.to_thread(_names, self._root)
-        self._read_at = time.monotonic()
+        began = time.monotonic()
+        names = await asyncio.to_thread(_names, self.root)
+        self._names = [(name.lower(), name) for name in names]
+        now = time.monotonic()
+        self._fresh_until = now + max(FRESH, 20 * (now - began))
 
     def _here(self, begun: str, limit: int) -> list[str]:
         """What stands in the one folder that was begun, while the whole is not yet known."""
-        folder = (self._root / begun.rpartition("/")[0]).resolve()
-        if folder != self._root and self._root not in folder.parents:
+        folder = (self.root / begun.rpartition("/")[0]).resolve()
+        if folder != self.root and self.root not in folder.parents:
             return []
         try:
             entries = [entry for entry in folder.iterdir() if entry.is_file() and not is_secret(entry.name)]
         except OSError:
             return []
-        names = [entry.relative_to(self._root).as_posix() for entry in entries]
+        names = [entry.relative_to(self.root).as_posix() for entry in entries]
         return sorted(name for name in names if name.startswith(begun))[:limit]
 
 
@@ -70,24 +87,22 @@ def _names(root: Path) -> list[str]:
     return names
 
 
-def _best(names: list[str], begun: str, limit: int) -> list[str]:
-    """Names of files that begin like this, then paths that do, that have it, and that have its letters."""
+def _best(names: list[tuple[str, str]], begun: str, limit: int) -> list[str]:
+    """Files whose names begin like this, then paths that do, that have it, and that have its letters."""
     wanted = begun.lower()
     if not wanted:
-        return sorted(names, key=lambda name: (name.count("/"), name))[:limit]
-    ranked: list[tuple[int, int, str]] = []
-    for name in names:
-        lower = name.lower()
-        if wanted in lower:
-            base = lower.rpartition("/")[2]
-            rank = 0 if base.startswith(wanted) else 1 if lower.startswith(wanted) else 2
-        elif len(wanted) > 1 and _has_letters(lower, wanted):
-            rank = 3
-        else:
-            continue
-        ranked.append((rank, len(name), name))
-    ranked.sort()
-    return [name for _, _, name in ranked[:limit]]
+        return sorted((name for _, name in names), key=lambda name: (name.count("/"), name))[:limit]
+    ranked = [(_rank(lower, wanted), len(name), name) for lower, name in names if wanted in lower]
+    if len(ranked) < limit and len(wanted) > 1:
+        loose = (pair for pair in names if wanted not in pair[0] and _has_letters(pair[0], wanted))
+        ranked += [(3, len(name), name) for _, name in loose]
+    return [name for _, _, name in heapq.nsmallest(limit, ranked)]
+
+
+def _rank(lower: str, wanted: str) -> int:
+    if lower.rpartition("/")[2].startswith(wanted):
+        return 0
+    return 1 if lower.startswith(wanted) else 2
 
 
 def _has_letters(name: str, wanted: str) -> bool:
