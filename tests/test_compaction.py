@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import os
+import random
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.lsp.wire import server
 from tests.story import Story, call, story
@@ -145,6 +150,16 @@ async def test_what_the_model_is_sent_is_a_projection_of_what_is_stored(workspac
         sent = again.server.requests[0]["messages"]
         assert sent[: len(last)] == last
         assert sent[-1]["content"] == "Go on."
+
+
+async def test_a_window_that_the_server_tells_is_never_run_into(workspace: Path) -> None:
+    script = {"window": 9000, "tells": True, **TOGETHER}
+    async with story(workspace, *counting(20), script=script) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        assert (await session.chat("Count.")).status == "completed"
+        assert max(map(tokens_of, tale.server.requests)) < 9000
+        assert compacted(session)
+        assert tale.person.of(UsageReported)[-1].context_window == 9000
 
 
 @pytest.mark.parametrize(
@@ -338,3 +353,49 @@ async def test_compaction_over_the_wire(workspace: Path) -> None:
         assert (event["tokensBefore"], event["tokensAfter"]) == (done["tokensBefore"], done["tokensAfter"])
         stored = await wire.command("pygent.session.events", sessionId=turn["sessionId"])
         assert "compacted" in [envelope["event"]["type"] for envelope in stored["events"]]
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(240)
+async def test_kills_between_and_during_compactions_leave_a_conversation_that_goes_on(
+    workspace: Path,
+) -> None:
+    dice = random.Random(seed := random.randrange(10**6))
+    summarise = msgspec.structs.replace(SUMMARISE, text=SUMMARY * 20, delay=0.01)
+    replies = [summarise, *counting(70)[1:]]
+    options: dict[str, Any] = {
+        "events": True,
+        "trusted": True,
+        "config": {"confirm_bash": False, "context_window": 9000, "limits": {"steps": 1000}},
+    }
+    session = None
+    async with ReplayServer(Script(replies=replies, **TOGETHER)) as model:
+        for number in range(6):
+            async with server(workspace, base_url=model.base_url) as wire:
+                await wire.initialize(workspace, **options)
+                fields = {} if session is None else {"sessionId": session}
+                begun = await wire.command("pygent.chat", text=f"Count {number}.", wait=False, **fields)
+                session = begun["sessionId"]
+                kind = dice.choice(["compacted", "toolStarted", "usage"])
+                many = dice.randint(2, 6)
+                await wire.until(
+                    lambda kind=kind, many=many: len(wire.events(kind)) >= many or wire.events("turnFinished")
+                )
+                await asyncio.sleep(dice.uniform(0, 0.1))
+                os.kill(wire.process.pid, signal.SIGKILL)
+                await wire.process.wait()
+        async with server(workspace, base_url=model.base_url) as wire:
+            await wire.initialize(workspace, **options)
+            ended = await wire.command("pygent.chat", text="The last.", sessionId=session)
+            assert ended["status"] == "completed", f"seed {seed}: {ended}"
+            async with server(workspace, base_url=model.base_url) as second:
+                await second.initialize(workspace, **options)
+                read = await second.command("pygent.session.events", sessionId=session)
+        # The server refuses what is not valid, so that it is only left to see whether it is the same.
+        last = [one for one in model.requests if "tools" in one][-1]["messages"]
+    stored = msgspec.convert(read["events"], list[Envelope])
+    assert projection(stored)[: len(last) - 1] == last[1:], f"seed {seed}"
+    assert [one.event for one in stored if isinstance(one.event, Compacted) and one.event.form == "summary"]
+    memory = last[1]["content"]
+    assert "Count 0." in memory
+    assert SUMMARY in memory

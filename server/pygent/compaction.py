@@ -36,7 +36,7 @@ UNKNOWN_WINDOW = 32_000
 IN_A_ROW = 3
 """Summaries at neighbouring steps after which the window is too small for the work."""
 ATTEMPTS = 3
-SHORT, PATIENCE = 3500, 5.0
+SHORT, PATIENCE = 5000, 5.0
 """Tokens of a prompt that is sent before the window is known, and seconds that asking for it may take."""
 FIRST_WORDS, WORDS, MESSAGES = 4000, 600, 20
 """Characters kept of the person's first and last message, of the others, and how many of those."""

@@ -99,6 +99,12 @@ class Journal:
             if self.unfinished is not None and said is not None and said.turn_id == self.unfinished:
                 self._fold(said)
 
+    def broke_off(self) -> bool:
+        """Whether the last turn has no end; found out without reading the whole session."""
+        began = self._store.last_event(self._session_id, "turnStarted")
+        ended = self._store.last_event(self._session_id, "turnFinished")
+        return began is not None and (ended is None or ended.seq < began.seq)
+
     def end_unfinished(self) -> None:
         """End a turn whose process died, so that every turn has its end."""
         if self.unfinished is not None:

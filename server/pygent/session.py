@@ -302,11 +302,14 @@ class Session(Equipped):
 
     def recover(self) -> None:
         """End a turn whose process died, so that every turn has its `turnFinished`."""
-        if not self._store.session_owned(self.id):
+        if self._store.session_owned(self.id):
+            return
+        if self._journal.broke_off():
             self._journal.catch_up()
             self._journal.end_unfinished()
-            if self.info.status != "idle":
-                self._save(status="idle", usage=self._journal.spent)
+            self._save(status="idle", usage=self._journal.spent)
+        elif self.info.status != "idle":
+            self._save(status="idle")
 
     @property
     def turn_id(self) -> str | None:

@@ -116,6 +116,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """All requests are of one conversation, whatever they begin with."""
     window: int | None = None
     """Tokens that a prompt may have: the server counts them, reports the count and refuses longer ones."""
+    tells: bool = False
+    """The list of models says how large the window is."""
     overflow: str = "request ({tokens} tokens) exceeds the available context size ({window} tokens)"
     """How it refuses them."""
     note: str = ""

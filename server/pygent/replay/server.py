@@ -105,7 +105,8 @@ class ReplayServer:
         if (route := self._script.routes.get(f"{method} {path}")) is not None:
             return await _send(writer, 200, route)
         if method == "GET" and path.endswith("/models"):
-            listed = [{"id": name, "object": "model"} for name in self._script.models]
+            told = {"max_model_len": self._script.window} if self._script.tells else {}
+            listed = [{"id": name, "object": "model", **told} for name in self._script.models]
             return await _send(writer, 200, {"object": "list", "data": listed})
         wire = next((known for known in _WIRES if path.endswith(known)), None)
         if method != "POST" or wire is None:
