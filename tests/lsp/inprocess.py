@@ -48,6 +48,10 @@ class Loop:
                     answer = self.answers.get(message["method"], lambda _: None)(message["params"])
                     self.post({"id": message["id"], "result": answer})
 
+    def close_reading(self) -> None:
+        """Read no more of what the server sends."""
+        self._reading.cancel()
+
     def close(self) -> None:
         self._reading.cancel()
         self.server.disconnect()

@@ -162,7 +162,8 @@ class Buffers:
 
     def at(self, path: Path) -> Buffer | None:
         """The open document of a file."""
-        return next((one for one in self._open.values() if one.path in (path, path.resolve())), None)
+        places = (path, path.resolve())
+        return next((one for one in self._open.values() if one.path in places), None)
 
     def opened(self, params: dict[str, Any]) -> None:
         """`textDocument/didOpen`."""

@@ -52,7 +52,7 @@ class LspFront:
         event = envelope.event
         if self._server.options.events:
             self._send(envelope)
-        elif isinstance(event, Notice) and event.level != "info" and event.code != "retry":
+        elif isinstance(event, Notice) and event.level != "info" and not self._counted_down(event):
             params = {"type": LEVELS[event.level], "message": event.text}
             self._server.protocol.tell("window/showMessage", params, "stored")
         self._show_progress(envelope)
@@ -146,6 +146,10 @@ class LspFront:
                 return
             text = f"Trying again in {seconds} s ({notice.attempt} of {notice.attempts})"
             self._server.works.report(turn_id, text)
+
+    def _counted_down(self, notice: Notice) -> bool:
+        """Whether progress shows a wait, so that no message needs to."""
+        return notice.code == "retry" and self._server.client.progress
 
     def _title(self, envelope: Envelope) -> str:
         if envelope.task_id is None:
