@@ -92,7 +92,7 @@ def test_scripts_parse_and_can_be_run(script: Path) -> None:
 
 def test_the_docs_shell_blocks_parse() -> None:
     for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.S | re.M):
             subprocess.run(["sh", "-n"], input=block, text=True, check=True)
 
 
