@@ -59,6 +59,38 @@ async def test_a_fork_without_a_turn_is_the_whole_conversation(workspace: Path) 
         assert (await fork.chat("and now?")).status == "completed"
 
 
+async def test_a_fork_has_used_nothing_of_its_own(workspace: Path, state: Path) -> None:
+    async with story(workspace, ANY, state=state) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        await session.chat("one")
+        fork = tale.app.sessions.fork(session.id)
+        assert fork.info.usage is None
+        await fork.chat("two")
+        assert fork.info.usage is not None
+        assert fork.info.usage.prompt_tokens == 100
+    async with story(workspace, ANY, state=state) as tale:
+        again = tale.app.sessions.get(fork.id)
+        await again.chat("three")
+        assert again.info.usage is not None
+        assert again.info.usage.prompt_tokens == 200
+
+
+async def test_a_fork_of_what_was_made_shorter_is_as_short(workspace: Path) -> None:
+    summarise = Reply(match=Match(system="memory of a coding agent"), text="It went well.", times=0)
+    async with story(
+        workspace, summarise, call("bash", cmd="seq 900"), ANY, script={"together": True}
+    ) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        await session.chat("count")
+        await session.compact()
+        late = await session.chat("and then?")
+        fork = tale.app.sessions.fork(session.id, late.turn_id)
+        await fork.chat("and otherwise?")
+        sent = [one["messages"][1]["content"] for one in tale.server.requests[-2:]]
+        assert sent[0].replace("and then?", "") == sent[1].replace("and otherwise?", "")
+        assert "It went well." in sent[1]
+
+
 async def test_a_fork_before_the_first_turn_is_a_fresh_conversation(workspace: Path) -> None:
     async with story(workspace, ANY) as tale:
         session = tale.app.sessions.new(tale.folder)

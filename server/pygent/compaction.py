@@ -63,7 +63,7 @@ class Compaction:
     window: int | None = None
     before: int = 0
     _told: int | None = None
-    _asked: bool = False
+    _looked: bool = False
     _steps: int = field(default=0)
     _last_summary: int = field(default=-IN_A_ROW)
     _in_a_row: int = field(default=0)
@@ -124,8 +124,8 @@ class Compaction:
 
     async def _look(self) -> None:
         """Find out what the model takes; the server is not asked while a short first prompt would wait."""
-        if not self._asked and self.configured is None and (self._steps > 1 or self.tokens > SHORT):
-            self._asked = True
+        if not self._looked and self.configured is None and (self._steps > 1 or self.tokens > SHORT):
+            self._looked = True
             with contextlib.suppress(asyncio.TimeoutError):
                 self._told = await asyncio.wait_for(self.model.window(self.model_name), PATIENCE)
         self.window = self.meter.window(self.model_name, told=self._told, configured=self.configured)

@@ -11,6 +11,7 @@ from pygent.events import (
     AnyEvent,
     Client,
     Envelope,
+    Forked,
     Message,
     TurnFinished,
     TurnStarted,
@@ -122,6 +123,8 @@ class Journal:
                 self.usage, self.steps = NO_USAGE, 0
             case Message(role="assistant"):
                 self.steps += 1
+            case Forked():  # what it has inherited was paid by the other
+                self.spent = NO_USAGE
             case UsageReported(usage=usage) if envelope.turn_id is None:  # a summary between turns
                 self.spent = total(self.spent, usage)
             case UsageReported(usage=usage):

@@ -137,6 +137,7 @@ class Sessions:
             created_at=now_ms(),
             updated_at=now_ms(),
             status="idle",
+            usage=None,
         )
         self._store.copy_events(session_id, fork, before=before)
         outputs = self.launch.state / "outputs"
