@@ -625,6 +625,12 @@ async def test_errors_inside_a_stream(chunk: dict[str, Any]) -> None:
         await ask([exactly(delta(content="a"), chunk), OK])
 
 
+async def test_an_error_that_only_the_events_name_tells() -> None:
+    raw = 'event: error\ndata: {"message": "out of memory"}\n\n'
+    with pytest.raises(ModelError, match="answered 500: out of memory"):
+        await ask([Reply(fault=Fault(raw=raw), times=0)])
+
+
 async def test_transformers_writes_an_exception_of_several_lines_into_the_stream() -> None:
     raw = 'data: {"error": "could not parse region as JSON.\nContent: \'x\'"}\n\n'
     with pytest.raises(ModelError, match="answered 500: could not parse region as JSON"):

@@ -46,16 +46,15 @@ def damaged(event: Damaged) -> Exception:
     return Refused({"error": words.strip('"{}')}) if error else Truncated("a piece of the answer was damaged")
 
 
-class ChatFold:
-    """Takes in the events of one stream."""
+class EventFold:
+    """What the folds of both wires share: events as their JSON, the end of the stream, and damage.
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._text: list[str] = []
-        self._reasoning = Reasoning(listener.reasoning)
-        self._calls = Calls()
-        self._usage: Usage | None = None
-        self._finish: str | None = None
+    `call_mark` is what the data of an event with a part of a call contains.
+    """
+
+    call_mark = b""
+
+    def __init__(self) -> None:
         self._began = self._damaged = False
         self.done = False
 
@@ -70,17 +69,38 @@ class ChatFold:
             found = values(lines)
         except Damaged as error:
             raise damaged(error) from None
-        for chunk, bad in found:
-            self._damaged = self._damaged or (bad and any(b'"tool_calls"' in line for line in lines))
-            self.chunk(chunk, failed=name == b"error")
+        for value, bad in found:
+            self._damaged = self._damaged or (bad and any(self.call_mark in line for line in lines))
+            if isinstance(value, dict) and name:
+                value.setdefault("type", name.decode("utf-8", "replace"))
+            self.chunk(value)
 
-    def chunk(self, chunk: Any, *, failed: bool = False) -> None:
+    def chunk(self, chunk: Any) -> None:
+        """Take in the JSON of an event, or of a whole answer.  Raises Refused."""
+        raise NotImplementedError
+
+
+class ChatFold(EventFold):
+    """Takes in the events of one stream."""
+
+    call_mark = b'"tool_calls"'
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+        self._text: list[str] = []
+        self._reasoning = Reasoning(listener.reasoning)
+        self._calls = Calls()
+        self._usage: Usage | None = None
+        self._finish: str | None = None
+
+    def chunk(self, chunk: Any) -> None:
         """Take in a chunk, or a whole completion.  Raises Refused."""
         if isinstance(chunk, list) and len(chunk) == 1:
             chunk = chunk[0]
         if not isinstance(chunk, dict):
             return
-        if failed or chunk.get("error"):
+        if chunk.get("error") or chunk.get("type") == "error":
             raise Refused(chunk)
         self._began = True
         self._count(chunk)

@@ -11,8 +11,7 @@ from typing import Any
 
 from pygent.model import Answer, AskedCall, Listener
 from pygent.model.calls import CUT, DAMAGED, Calls, minted
-from pygent.model.fold import WIRE, Refused, Truncated, damaged
-from pygent.model.sse import Damaged, values
+from pygent.model.fold import WIRE, EventFold, Refused, Truncated
 from pygent.model.usage import reported
 from pygent.records import Usage
 
@@ -29,33 +28,17 @@ class _Item:
         self.done = False
 
 
-class ResponsesFold:
+class ResponsesFold(EventFold):
     """Takes in the events of one stream."""
 
+    call_mark = b"function_call"
+
     def __init__(self, listener: Listener) -> None:
+        super().__init__()
         self._listener = listener
         self._items: dict[int, _Item] = {}
         self._usage: Usage | None = None
         self._finish: str | None = None
-        self._began = self._damaged = False
-        self.done = False
-
-    def event(self, name: bytes, lines: list[bytes]) -> None:
-        """Take in an event.  Raises Refused, Truncated."""
-        if not lines:
-            return
-        if lines[0] == b"[DONE]":
-            self.done = True
-            return
-        try:
-            found = values(lines)
-        except Damaged as error:
-            raise damaged(error) from None
-        for chunk, bad in found:
-            self._damaged = self._damaged or (bad and any(b"function_call" in line for line in lines))
-            if isinstance(chunk, dict):
-                chunk.setdefault("type", name.decode("utf-8", "replace"))
-            self.chunk(chunk)
 
     def chunk(self, chunk: Any) -> None:
         """Take in an event's JSON, or a whole response.  Raises Refused."""
