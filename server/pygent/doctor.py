@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pygent.app import App
-from pygent.errors import PygentError, SandboxUnavailable
+from pygent.errors import ModelError, PygentError, SandboxUnavailable
 from pygent.folder import Folder
 from pygent.records import Wire
 
@@ -23,12 +24,16 @@ class Check(Wire, frozen=True, kw_only=True):
     fix: str | None = None
 
 
-async def check(app: App, folder: Folder) -> list[Check]:
-    """Look at everything a turn needs.  Starts the folder's sandbox; sends at most one request."""
+async def check(app: App, folder: Folder, *, encoding: str | None = None) -> list[Check]:
+    """Look at everything a turn needs.  Starts the folder's sandbox; sends at most one request.
+
+    `encoding` is that of the terminal, where there is one.
+    """
     found = [_python(), _state(app), *_config(folder), _trust(folder)]
+    found += _terminal(encoding)
     found += await asyncio.gather(_model(folder), _sandbox(folder))
     found += await _learnt(folder)
-    found.append(_git())
+    found.append(_git(folder))
     return found
 
 
@@ -75,12 +80,24 @@ async def _model(folder: Folder) -> Check:
     try:
         listed = await (await folder.model()).models()
     except PygentError as error:
-        return Check(id="model", status="fail", message=error.message, fix=error.fix)
+        return Check(id="model", status="fail", message=error.message, fix=_with_proxy(folder, error))
     if listed and settings.model not in listed:
         message = f"{settings.base_url} answers, but does not list the model {settings.model}"
         fix = f"PYGENT_MODEL could be one of: {', '.join(listed[:5])}"
         return Check(id="model", status="warn", message=message, fix=fix)
     return Check(id="model", status="ok", message=f"{settings.base_url} answers; model {settings.model}")
+
+
+def _with_proxy(folder: Folder, error: PygentError) -> str | None:
+    """The fix of an endpoint that can't be reached, with the proxy that may be in the way."""
+    names = {name.upper(): name for name, value in folder.launch.environ.items() if value}
+    proxies = [names[name] for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if name in names]
+    local = urlsplit(folder.settings.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    if not proxies or local or not isinstance(error, ModelError) or error.status is not None:
+        return error.fix
+    return (
+        f"{error.fix or ''} Requests go through the proxy of {proxies[0]}; NO_PROXY leaves hosts out.".strip()
+    )
 
 
 async def _learnt(folder: Folder) -> list[Check]:
@@ -106,7 +123,15 @@ async def _sandbox(folder: Folder) -> Check:
     return Check(id="sandbox", status="ok", message=f"Commands run in {status.effective}{reason}")
 
 
-def _git() -> Check:
-    if shutil.which("git"):
+def _terminal(encoding: str | None) -> list[Check]:
+    if encoding is None or encoding.lower().startswith("utf"):
+        return []
+    message = f"The terminal's encoding is {encoding}, so other characters are shown as `?`"
+    return [Check(id="terminal", status="warn", message=message, fix="Set PYTHONUTF8=1, or LANG=C.UTF-8.")]
+
+
+def _git(folder: Folder) -> Check:
+    if shutil.which("git", path=folder.launch.environ.get("PATH")):
         return Check(id="git", status="ok", message="git is installed")
-    return Check(id="git", status="warn", message="git is not installed", fix="Install git.")
+    message = "git is not installed, so turns can't be undone, nor tasks compared and taken over"
+    return Check(id="git", status="warn", message=message, fix="Install git.")

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from pygent.cli.console import Console, ago, brief
+from pygent.cli.console import Console, ago, brief, safe
 from pygent.cli.grammar import UsageError
-from pygent.cli.place import opened
+from pygent.cli.place import opened, place
 from pygent.cli.tasks import tasks
 from pygent.config import Trust, wire
 from pygent.paths import state_folder
@@ -108,18 +108,27 @@ async def doctor(given: argparse.Namespace, environ: Mapping[str, str], console:
     """`pygent doctor`: 1 if anything fails."""
     from pygent.doctor import check  # noqa: PLC0415
 
-    async with opened(given, environ) as where:
-        checks = await check(where.app, where.folder)
+    given.cwd = not _at_home(environ)
+    with place(given, environ) as where:
+        try:
+            checks = await check(where.app, where.folder, encoding=console.out.encoding)
+        finally:
+            await where.app.close()
     if given.json:
         console.json({"checks": msgspec.to_builtins(checks)})
     else:
         marks = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
         for one in checks:
             mark, colour = marks[one.status]
-            console.answer(f"{console.style(mark, colour)} {one.message}\n")
+            console.raw(f"{console.style(mark, colour)} {safe(one.message)}\n", console.out)
             if one.fix:
                 console.answer(f"    {one.fix}\n")
     return 1 if any(one.status == "fail" for one in checks) else 0
+
+
+def _at_home(environ: Mapping[str, str]) -> bool:
+    """Whether this is the home folder, which can't be a workspace; a fresh one is checked from there."""
+    return Path.cwd() == Path(environ.get("HOME") or Path.home()).resolve()
 
 
 async def trust(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:

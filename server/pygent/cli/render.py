@@ -228,7 +228,7 @@ class Screen:
     def _show(self, approval: Approval) -> None:
         self._settle()
         console = self._console
-        where = WHERE.get(approval.isolation, "on your machine")
+        where = WHERE[approval.isolation]
         console.say(f"? {approval.title} ({where})" if approval.command else f"? {approval.title}", "yellow")
         said = self._doing == f"$ {approval.command}" and approval.session_id == self.session_id
         if approval.diff:

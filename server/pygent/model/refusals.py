@@ -99,7 +99,7 @@ _STATUS_FIXES = {
     401: "Check OPENAI_API_KEY and that it belongs to OPENAI_BASE_URL.",
     402: "Add credit to the account, or set OPENAI_BASE_URL to another server.",
     403: "Check OPENAI_API_KEY and that it may use the model {model}.",
-    404: "Check OPENAI_BASE_URL (it usually ends in /v1) and that the model {model} exists there.",
+    404: "Check OPENAI_BASE_URL (it usually ends in /v1) and that it has the model {model}.",
     407: "The proxy wants a name and password: HTTPS_PROXY=http://name:password@host:port.",
     429: "Wait, or use another model.",
 }
