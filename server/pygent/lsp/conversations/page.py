@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pygent.events import (
     ApprovalRequested,
@@ -16,11 +17,14 @@ from pygent.events import (
     TurnFinished,
     TurnStarted,
 )
-from pygent.lsp.conversations.alignment import same
+from pygent.lsp.conversations.alignment import Exchange, exchanges, same
 from pygent.lsp.conversations.markdown import HEADING, Document, Section, fence_for, neutral, parse, unclosed
 from pygent.lsp.conversations.rendering import Rendering
 from pygent.lsp.conversations.writer import Piece, Writer
 from pygent.records import Approval, Question
+
+if TYPE_CHECKING:
+    from pygent.session import Session
 
 ANSWER = "\n\n## Pygent"
 ID_START = "<!-- pygent: "
@@ -50,6 +54,7 @@ class Page:
         self.question: Question | None = None
         self.running = False
         self._changed = changed
+        self._said: tuple[tuple[str, int], list[Exchange]] = (("", 0), [])
         self._id: Piece | None = None
         self._sent: list[Sent] = []
         self._piece: Piece | None = None
@@ -85,6 +90,13 @@ class Page:
     def insert(self, at: int, text: str) -> None:
         """Put a text into the document."""
         self.writer.put(Piece(self.mark(at), text))
+
+    def said(self, session: Session) -> list[Exchange]:
+        """What was said in the document's session; read again when there is more."""
+        state = (session.id, session.last_seq)
+        if state != self._said[0]:
+            self._said = (state, exchanges(session.events()))
+        return self._said[1]
 
     # -- the person ------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pygent.errors import PygentError
 from pygent.lsp import chat
 from pygent.lsp.commands import Arguments, command
 from pygent.lsp.conversations import slash
-from pygent.lsp.conversations.alignment import aligned, edited, exchanges
+from pygent.lsp.conversations.alignment import aligned, edited
 from pygent.lsp.conversations.markdown import Document, Section
 from pygent.lsp.conversations.mentions import Attached, attached
 from pygent.lsp.conversations.page import Page, Sent
@@ -144,7 +144,7 @@ def changed_sections(page: Page, session: Session | None) -> list[Section]:
     if session is None or page.running:
         return []
     yours = messages(page.document)
-    known = exchanges(session.events())
+    known = page.said(session)
     return [
         section
         for index, (section, place) in enumerate(zip(yours, aligned(yours, known), strict=True))
@@ -175,7 +175,7 @@ def _prepare(server: PygentServer, page: Page, section: Section, session: Sessio
 
 def _edited_turn(page: Page, section: Section, session: Session) -> str | None:
     """The turn that a section begins anew; None for a message that is new."""
-    known = exchanges(session.events())
+    known = page.said(session)
     yours = messages(page.document)
     place = aligned(yours, known)[yours.index(section)]
     if place is None:
