@@ -48,8 +48,8 @@ async def test_a_bad_frame_is_answered_and_the_next_is_read(workspace: Path, dat
         await wire.initialize(workspace)
         wire.raw(data)
         assert (await wire.request("workspace/executeCommand", APPROVALS))["result"] == {"approvals": []}
-        (error,) = await wire.until(lambda: refusals(wire))
-        assert error["code"] in (-32700, -32600)
+        errors = await wire.until(lambda: refusals(wire))
+        assert {error["code"] for error in errors} <= {-32700, -32600}
 
 
 async def test_answers_and_notifications_that_make_no_sense(workspace: Path) -> None:

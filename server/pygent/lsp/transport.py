@@ -21,7 +21,7 @@ MAX_MESSAGE = 64 * 1024 * 1024
 MAX_HEADER = 64 * 1024
 _END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([^\r\n]*)", re.I)
-_HEADERS = re.compile(rb"\s*(?:[\w-]+[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?")
+_HEADERS = re.compile(rb"\s*(?:[\w-]{1,64}[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?")
 _OWN_HEADERS = re.compile(rb"\s*(?:content-(?:length|type)[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?", re.I)
 
 
