@@ -270,6 +270,16 @@ async def test_a_huge_result_is_seen_as_far_as_there_is_room(workspace: Path) ->
         assert told.startswith("1\n2\n3\n")
 
 
+async def test_what_was_just_asked_for_is_seen_whole_when_room_is_made(workspace: Path) -> None:
+    replies = [*counting(4)[:-1], call("bash", cmd="seq 10000 11600"), ANY]
+    async with story(workspace, *replies, script=TOGETHER, context_window=9000) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        assert (await session.chat("Count.")).status == "completed"
+        assert compacted(session)
+        assert tale.last_result() == tale.person.of(ToolFinished)[-1].output
+        assert len(tale.last_result()) > 9000
+
+
 async def test_the_steps_of_older_turns_go_before_a_summary_is_needed(workspace: Path) -> None:
     chatter = [
         reply
