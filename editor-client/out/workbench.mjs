@@ -33,7 +33,8 @@ function install({ name, packages }) {
   return { code, node: existsSync(own) ? own : process.execPath };
 }
 var Workbench = class _Workbench {
-  constructor(page, workspace, root, browser, processes, complaints, url) {
+  constructor(version, page, workspace, root, browser, processes, complaints, url) {
+    this.version = version;
     this.page = page;
     this.workspace = workspace;
     this.root = root;
@@ -42,6 +43,7 @@ var Workbench = class _Workbench {
     this.complaints = complaints;
     this.url = url;
   }
+  version;
   page;
   workspace;
   root;
@@ -76,7 +78,7 @@ var Workbench = class _Workbench {
         if (/^(https?|wss?):$/.test(protocol)) complaints.push(`it asked for ${request.url()}`);
       });
       const url = address(port, workspace, options);
-      const bench = new _Workbench(page, workspace, root, browser, processes, complaints, url);
+      const bench = new _Workbench(options.version.name, page, workspace, root, browser, processes, complaints, url);
       await bench.load();
       return bench;
     } catch (error) {
@@ -96,7 +98,8 @@ var Workbench = class _Workbench {
   async close() {
     await this.browser.close();
     for (const one of this.processes) one.kill("SIGTERM");
-    await Promise.all(this.processes.map((one) => one.exitCode ?? new Promise((resolve) => one.once("exit", resolve))));
+    const ended = this.processes.filter((one) => one.exitCode === null && one.signalCode === null);
+    await Promise.all(ended.map((one) => new Promise((resolve) => one.once("exit", resolve))));
     rmSync(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     if (this.complaints.length) throw new Error(this.complaints.join("\n"));
   }
@@ -153,14 +156,14 @@ var Workbench = class _Workbench {
 };
 async function until(look, patience = 45e3) {
   const end = Date.now() + patience;
-  for (let last; ; ) {
+  for (let last = ""; ; ) {
     try {
       const found = await look();
       if (found) return found;
     } catch (error) {
-      last = error;
+      last = String(error);
     }
-    if (Date.now() > end) throw new Error(`it did not come to be: ${String(look)} ${String(last ?? "")}`);
+    if (Date.now() > end) throw new Error(`it did not come to be: ${String(look)} ${last}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -65,6 +65,7 @@ export function install({ name, packages }: Version): { code: string; node: stri
 
 export class Workbench {
   private constructor(
+    readonly version: string,
     readonly page: Page,
     readonly workspace: string,
     private readonly root: string,
@@ -92,7 +93,7 @@ export class Workbench {
       const port = await freePort();
       startCode(root, port, model, options, processes);
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-      page.setDefaultTimeout(45_000);
+      page.setDefaultTimeout(30_000);
       const complaints: string[] = [];
       page.on("pageerror", (error) => error.stack?.includes("chat.js") && complaints.push(error.stack));
       page.on("request", (request) => {
@@ -102,7 +103,7 @@ export class Workbench {
         if (/^(https?|wss?):$/.test(protocol)) complaints.push(`it asked for ${request.url()}`);
       });
       const url = address(port, workspace, options);
-      const bench = new Workbench(page, workspace, root, browser, processes, complaints, url);
+      const bench = new Workbench(options.version.name, page, workspace, root, browser, processes, complaints, url);
       await bench.load();
       return bench;
     } catch (error) {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 
 from pygent import git
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone
 from pygent.records import Wire
 from pygent.shadow import Shadow
+from pygent.snapshots import unsaved
 from pygent.takeover import Takeover
 from pygent.workspace import Workspace
 
@@ -49,6 +51,7 @@ class Checkpoints:
         self._emit = emit
         self._given = given
         self._before: str | None = None
+        self._unsaved: Mapping[Path, str] = {}
         self._tried = False
         self._given_up = False
 
@@ -57,14 +60,26 @@ class Checkpoints:
         if not self._tried:
             self._tried = True
             given, self._given = self._given, None
+            self._unsaved = unsaved(self._workspace)
             self._before = given or await self._take()
 
-    async def end(self) -> None:
-        """Remember it as the turn left it, if anything is different."""
+    async def end(self, edited: Collection[Path] = ()) -> None:
+        """Remember it as the turn left it, if anything is different.
+
+        Of the files that its tools `edited` what is open and not saved counts: that is where they edited.
+        """
         before, self._before, self._tried = self._before, None, False
         after = None if before is None else await self._take()
-        if before is not None and after is not None and before != after:
+        if before is None or after is None:
+            return
+        before = await self._with_buffers(before, self._unsaved, edited)
+        after = await self._with_buffers(after, unsaved(self._workspace), edited)
+        if before != after:
             self._emit(Checkpoint(before=before, after=after))
+
+    async def _with_buffers(self, tree: str, buffers: Mapping[Path, str], edited: Collection[Path]) -> str:
+        texts = {path: text for path, text in buffers.items() if path in edited}
+        return await self._shadow.over(tree, self._workspace.root, texts) if texts else tree
 
     async def restore(
         self, events: Iterable[Envelope], turn_id: str | None, *, redo: bool, preview: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pygent.events import (
     UsageReported,
 )
 from pygent.mailbox import Mailbox
+from pygent.paths import path_of
 from pygent.records import Change, Failure, Mail, SessionInfo, TurnResult, new_id
 from pygent.tasks import failure_of
 from pygent.tools.images import image_type
@@ -225,7 +226,7 @@ class Session(Equipped):
         finally:
             ending = replace(ending, reply=self._redactor().whole(ending.reply))
             try:
-                await self._end_checkpoint()
+                await self._end_checkpoint(changes)
             finally:
                 self._finish(ending, usage[0])
         return TurnResult(
@@ -266,9 +267,11 @@ class Session(Equipped):
             self._go_on_with_mail()
         return compaction
 
-    async def _end_checkpoint(self) -> None:
+    async def _end_checkpoint(self, changes: Collection[str]) -> None:
         """Take the last snapshot of the turn, inside it: who cancels meanwhile waits, and twice ends it."""
-        last = asyncio.ensure_future(self._checkpoints.end())
+        last = asyncio.ensure_future(
+            self._checkpoints.end({path for uri in changes if (path := path_of(uri))})
+        )
         try:
             await asyncio.shield(last)
         except asyncio.CancelledError:

@@ -77,6 +77,14 @@ class Shadow:
             await self._add(root, index, timeout)
             return await self._tree(index)
 
+    async def over(self, tree: str, root: Path, texts: Mapping[Path, str]) -> str:
+        """A tree of `root` with these texts in the place of their files."""
+        async with self._index(None) as index:
+            await self._git("read-tree", tree, index=index)
+            for file, text in texts.items():
+                await self._lay_over(file, root, text, index)
+            return await self._tree(index)
+
     async def whole(self, root: Path, texts: Mapping[Path, str]) -> str:
         """The tree of a folder for somebody else: with the files of repositories inside it, and these texts
         in the place of their files.

@@ -278,6 +278,45 @@ async def test_the_agent_reads_and_edits_the_buffer(workspace: Path) -> None:
         assert path.read_text() == "on disk\n"
 
 
+async def test_an_edit_of_a_buffer_is_taken_back_in_the_buffer(workspace: Path) -> None:
+    path, mine = workspace / "a.py", workspace / "mine.py"
+    path.write_text("on disk\n")
+    mine.write_text("")
+    texts = {path.as_uri(): "in the buffer\nkept\n", mine.as_uri(): "not the agent's\n"}
+    replies = call("edit_file", path="a.py", old="in the buffer", new="changed"), DONE
+    capabilities = {"workspace": {"applyEdit": True, "workspaceEdit": {"documentChanges": True}}}
+    async with editor(workspace, *replies, capabilities=capabilities, **FREE) as wire:
+
+        def applies(params: Any) -> Any:
+            (change,) = params["edit"]["documentChanges"]
+            (edit,) = change["edits"]
+            uri, span = change["textDocument"]["uri"], edit["range"]
+            lines = texts[uri].split("\n")
+            start, end = (
+                sum(len(line) + 1 for line in lines[: one["line"]]) + one["character"]
+                for one in (span["start"], span["end"])
+            )
+            texts[uri] = texts[uri][:start] + edit["newText"] + texts[uri][end:]
+            identity = {"uri": uri, "version": change["textDocument"]["version"] + 1}
+            new = {"textDocument": identity, "contentChanges": [{"text": texts[uri]}]}
+            wire.tell("textDocument/didChange", new)
+            return {"applied": True}
+
+        wire.answers["workspace/applyEdit"] = applies
+        for uri, text in texts.items():
+            document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+            wire.tell("textDocument/didOpen", {"textDocument": document})
+        await wire.command("pygent.chat", "go")
+        assert texts[path.as_uri()] == "changed\nkept\n"
+        undone = await wire.command("pygent.undo")
+        assert [(one["uri"], one["action"]) for one in undone["files"]] == [(path.as_uri(), "edited")]
+        assert texts == {
+            path.as_uri(): "in the buffer\nkept\n",
+            mine.as_uri(): "not the agent's\n",
+        }
+        assert path.read_text() == "on disk\n"
+
+
 async def test_a_refused_edit_is_told_and_loses_nothing(workspace: Path) -> None:
     path = workspace / "a.py"
     path.write_text("on disk\n")

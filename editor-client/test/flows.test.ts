@@ -1,0 +1,265 @@
+// What a person does with Pygent, in the oldest and the newest workbench.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+import { until, VERSIONS, Workbench, type Reply, type Version } from "./workbench";
+
+const SHOP = `"""A small shop."""
+
+
+def total(prices):
+    """The sum of all prices."""
+    result = 0
+    for price in prices:
+        result = price
+    return result
+`;
+const HOSTILE = `<img src=x onerror="parent.stolen=1"><script>parent.stolen=1</script>
+[run](command:workbench.action.terminal.new) [js](javascript:parent.stolen=1) ![pixel](http://evil.example/p.png)`;
+const EXPLANATION = `The **total** is wrong: each turn of the loop *replaces* the result.
+
+1. \`result\` starts at 0
+2. every price overwrites it
+
+\`\`\`python
+def total(prices):
+    return sum(prices)
+\`\`\`
+
+| case | now | right |
+| --- | --- | --- |
+| \`[1, 2]\` | 2 | 3 |
+
+${HOSTILE}
+`;
+const call = (name: string, args: Record<string, unknown>) => ({ tool_calls: [{ name, arguments: args }] });
+const bash = (cmd: string) => call("bash", { cmd });
+const FIX = { path: "shop.py", old: "result = price\n", new: "result += price\n" };
+
+function story(first: string, ...replies: Reply[]): Reply[] {
+  return replies.map((reply) => ({ match: { first }, ...reply }));
+}
+
+const REPLIES: Reply[] = [
+  ...story("Explain", { text: EXPLANATION, fragment: 6, delay: 0.02, reasoning: "Look at the loop." }),
+  ...story("Run it", bash("echo ran-$((6*7))"), { text: "It says 42." }),
+  ...story("Twice", bash("date +%Y"), bash("date +%Y"), { text: "The same year." }),
+  ...story("Clean up", bash("rm -rf ."), { text: "Then I leave it." }),
+  ...story("Fix", call("edit_file", FIX), { text: "Fixed: it adds up now." }),
+  ...story("Wait for it", bash("echo begun; sleep 987"), { text: "never" }),
+  ...story("Tell a long story", { text: "Once upon a time. ".repeat(400), fragment: 18, delay: 0.2 }),
+  ...story("Write the tests", call("write_file", { path: "test_shop.py", content: "import shop\n" }), call("edit_file", FIX), { text: "Written." }),
+  ...story("What colour", call("ask_user", { prompt: "Which colour?", options: ["red", "green"] }), { text: "So be it." }),
+  ...story("Still there", { text: "Yes, still here." }),
+];
+
+for (const version of VERSIONS) test(`Pygent in VS Code ${version.name}`, (t) => flows(t, version));
+
+async function flows(t: { test: typeof test }, version: Version): Promise<void> {
+  const bench = await Workbench.open({ version, replies: REPLIES, files: { "shop.py": SHOP }, open: "shop.py" });
+  const step = (name: string, act: (bench: Workbench) => Promise<void>) =>
+    t.test(name, async () => {
+      try {
+        await act(bench);
+      } catch (error) {
+        await bench.picture(`failed-${version.name}-${name.replace(/\W+/g, "-")}`);
+        throw error;
+      }
+    });
+  try {
+    await step("it starts, and the chat opens by its command", starts);
+    await step("an answer streams in, and what is hostile in it does nothing", streams);
+    await step("a command is allowed in the notification", allows);
+    await step("a command is allowed for the session in the chat", allowsForSession);
+    await step("a command is denied with a reason", denies);
+    await step("an edit shows in the editor, and one Ctrl+Z takes it back", edits);
+    await step("a question is answered in the chat", answers);
+    await step("stop ends the command and the turn", stops);
+    await step("the notification's cancel ends the model's answer where the chat is out of sight", cancels);
+    await step("completion offers files and commands, by the keyboard", completes);
+    await step("a task is delegated, watched, compared and applied", delegates);
+    await step("a window reloaded in mid-turn shows the conversation again", reloads);
+    await step("a server that crashes is started again, and nothing typed is lost", crashes);
+    await bench.picture(`end-${version.name}`);
+  } finally {
+    await bench.close();
+  }
+}
+
+async function starts(bench: Workbench): Promise<void> {
+  await bench.status("Pygent: idle");
+  await bench.command("Pygent: Chat");
+  await bench.chat.locator(".hints button").first().waitFor();
+}
+
+async function streams(bench: Workbench): Promise<void> {
+  const { chat } = bench;
+  await bench.say("Explain what is wrong with total()");
+  await bench.status("Pygent: busy");
+  await chat.locator(".assistant[aria-busy=true] ol").waitFor();
+  await chat.locator(".assistant[aria-busy=false] table").waitFor();
+  await bench.status("Pygent: idle");
+  assert.match(await chat.locator(".assistant").innerText(), /<img src=x onerror/);
+  assert.equal(await chat.locator("img, script:not([src]), .assistant [onerror]").count(), 0);
+  await chat.locator("a", { hasText: "js" }).click();
+  await chat.locator("a", { hasText: "run" }).click();
+  for (const frame of bench.page.frames()) assert.equal(await frame.evaluate("window.stolen"), undefined);
+  assert.match(await chat.locator(".usage").innerText(), /tokens/);
+  await chat.getByRole("button", { name: "Copy" }).click();
+  await bench.picture(`chat-${bench.version}`);
+}
+
+async function allows(bench: Workbench): Promise<void> {
+  await bench.say("Run it");
+  const toast = bench.toast("echo ran-");
+  await toast.getByRole("button", { name: "Allow", exact: true }).waitFor();
+  await bench.chat.locator(".card.waiting").waitFor();
+  await bench.status("Pygent: waiting");
+  await bench.picture(`approval-${bench.version}`);
+  await toast.getByRole("button", { name: "Allow", exact: true }).click();
+  await bench.chat.getByText("It says 42.").waitFor();
+  assert.equal(await bench.chat.locator(".card.waiting").count(), 0);
+  await bench.chat.locator("details.completed", { hasText: "echo ran-" }).locator("summary").click();
+  await bench.chat.getByText("ran-42").waitFor();
+}
+
+async function allowsForSession(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.say("Twice the same");
+  await bench.toast("date").waitFor();
+  await bench.chat.getByRole("button", { name: "Allow for Session" }).click();
+  await bench.chat.getByText("The same year.").waitFor();
+  assert.equal(await bench.chat.locator(".card").count(), 1, "the second time is not asked about");
+  await bench.toast("date").waitFor({ state: "hidden" });
+}
+
+async function denies(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.say("Clean up");
+  const card = bench.chat.locator(".card.waiting");
+  await card.locator("input").fill("too much");
+  await card.getByRole("button", { name: "Deny" }).click();
+  await bench.chat.getByText("Then I leave it.").waitFor();
+  assert.match(bench.requests.at(-1)?.messages.at(-1)?.content ?? "", /too much/);
+  assert.ok(bench.exists("shop.py"));
+}
+
+async function edits(bench: Workbench): Promise<void> {
+  const { page, chat } = bench;
+  await bench.command("Pygent: New Session");
+  await bench.say("Fix the total");
+  await chat.getByText("Fixed: it adds up now.").waitFor();
+  await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
+  assert.equal(bench.read("shop.py"), SHOP, "the person has not saved it");
+  await chat.locator(".change .added", { hasText: "+=" }).waitFor();
+  await bench.picture(`edit-${bench.version}`);
+  await page.locator(".view-line").first().click();
+  await page.keyboard.press("Control+z");
+  await page.locator(".view-line", { hasText: /result.=.price/ }).waitFor();
+  await page.keyboard.press("Control+Shift+z");
+  await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
+  await chat.locator(".change").getByRole("button", { name: "Undo" }).click();
+  await page.locator(".view-line", { hasText: /result.=.price/ }).waitFor();
+  await chat.locator(".change.undone").waitFor();
+}
+
+async function answers(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.say("What colour is it?");
+  await bench.toast("Which colour?").waitFor();
+  await bench.chat.getByRole("button", { name: "green" }).click();
+  await bench.chat.getByText("So be it.").waitFor();
+  assert.match(bench.requests.at(-1)?.messages.at(-1)?.content ?? "", /green/);
+}
+
+async function stops(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.say("Wait for it");
+  await bench.chat.getByRole("button", { name: "Allow", exact: true }).click();
+  await bench.chat.locator("details.live pre", { hasText: "begun" }).waitFor();
+  assert.ok(sleeping());
+  const asked = bench.requests.length;
+  await bench.chat.getByRole("button", { name: "Stop" }).click();
+  await bench.chat.locator(".end.cancelled").waitFor();
+  await until(() => !sleeping());
+  assert.equal(bench.requests.length, asked, "the model is asked no more");
+}
+
+function sleeping(): boolean {
+  return execFileSync("ps", ["-eo", "args="], { encoding: "utf8" }).split("\n").some((line) => line.trim() === "sleep 987");
+}
+
+async function cancels(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.say("Tell a long story");
+  await bench.chat.locator(".assistant").getByText("Once upon a time.").waitFor();
+  await bench.command("View: Show Explorer");
+  const toast = bench.toast("Tell a long story");
+  await toast.getByRole("button", { name: "Cancel" }).click();
+  await bench.status("Pygent: idle");
+  await bench.command("Pygent: Chat");
+  await bench.chat.locator(".end.cancelled").waitFor();
+}
+
+async function completes(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  const field = bench.chat.locator("textarea");
+  await field.pressSequentially("see @sho");
+  await bench.chat.getByRole("option", { name: "shop.py" }).waitFor();
+  await field.press("Enter");
+  assert.equal(await field.inputValue(), "see @shop.py ");
+  await bench.chat.locator(".chip", { hasText: "shop.py" }).waitFor();
+  await bench.chat.getByRole("button", { name: "Remove shop.py" }).click();
+  await field.fill("");
+  await field.pressSequentially("/und");
+  await bench.chat.getByRole("option", { name: "/undo" }).waitFor();
+  await field.press("Escape");
+  await field.fill("");
+}
+
+async function delegates(bench: Workbench): Promise<void> {
+  const { page } = bench;
+  await bench.command("Pygent: Delegate Task");
+  await page.locator(".quick-input-widget input").fill("Write the tests of the shop");
+  await page.keyboard.press("Enter");
+  const row = bench.task("Write the tests").first();
+  await row.waitFor();
+  await bench.task(/completed/).waitFor();
+  const toast = bench.toast("completed");
+  await toast.getByRole("button", { name: "Show Changes" }).click();
+  await page.locator(".monaco-diff-editor, .multiDiffEntry").first().waitFor();
+  await page.getByText("test_shop.py").first().waitFor();
+  await page.locator(".view-line", { hasText: /import.shop/ }).first().waitFor();
+  await bench.picture(`changes-${bench.version}`);
+  assert.ok(!bench.exists("test_shop.py"));
+  await row.hover();
+  await row.getByRole("button", { name: "Apply Task Changes" }).click();
+  await until(() => bench.exists("test_shop.py"));
+  await page.locator(".tabs-container .tab", { hasText: "shop.py" }).first().click();
+  await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
+}
+
+async function reloads(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: New Session");
+  await bench.chat.locator(".hints button").first().waitFor();
+  await bench.say("Tell a long story, again");
+  await bench.chat.locator(".assistant").getByText("Once upon a time.").waitFor();
+  await bench.chat.locator("textarea").fill("half a thought");
+  await bench.page.reload();
+  await bench.status("Pygent: idle");
+  await bench.chat.locator(".person", { hasText: "Tell a long story, again" }).waitFor();
+  await bench.chat.locator(".end.cancelled, .end.failed").waitFor();
+  assert.equal(await bench.chat.locator("textarea").inputValue(), "half a thought");
+  await bench.task("Write the tests").waitFor();
+}
+
+async function crashes(bench: Workbench): Promise<void> {
+  const [server] = await until(() => (bench.servers().length === 1 ? bench.servers() : undefined));
+  assert.ok(server);
+  await bench.chat.locator("textarea").fill("Still there?");
+  process.kill(server, "SIGKILL");
+  await bench.status("Pygent: error");
+  await bench.chat.locator("textarea").press("Enter"); // while there is no server: it is sent as soon as there is
+  await bench.chat.getByText("Yes, still here.").waitFor();
+  assert.notDeepEqual(bench.servers(), [server]);
+}
