@@ -69,7 +69,7 @@ var Workbench = class _Workbench {
       const port = await freePort();
       startCode(root, port, model, options, processes);
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-      page.setDefaultTimeout(45e3);
+      page.setDefaultTimeout(3e4);
       const complaints = [];
       page.on("pageerror", (error) => error.stack?.includes("chat.js") && complaints.push(error.stack));
       page.on("request", (request) => {
@@ -127,6 +127,24 @@ var Workbench = class _Workbench {
   }
   async status(text) {
     await this.page.locator(".part.statusbar .statusbar-item", { hasText: text }).first().waitFor();
+  }
+  /** Wait until the window has stored something of its own state, as it does a moment after it changed. */
+  async stored(text) {
+    await until(
+      () => this.page.evaluate(async (wanted) => {
+        for (const { name } of await indexedDB.databases()) {
+          const open = indexedDB.open(name ?? "");
+          await new Promise((resolve) => open.onsuccess = resolve);
+          for (const store of open.result.objectStoreNames) {
+            const all = open.result.transaction(store).objectStore(store).getAll();
+            await new Promise((resolve) => all.onsuccess = resolve);
+            if (JSON.stringify(all.result).includes(wanted)) return true;
+          }
+          open.result.close();
+        }
+        return false;
+      }, text)
+    );
   }
   /** The requests that the model has got. */
   get requests() {

@@ -6,14 +6,18 @@ import type { Asking } from "./asking";
 import { report } from "./errors";
 import type { Envelope, SessionInfo, Task } from "./protocol";
 import type { Server } from "./server";
-import type { Attachment, ToHost, ToPage } from "./view/messages";
+import type { Attachment, Draft, ToHost, ToPage } from "./view/messages";
 
 const SHOWN = 2000; // events of a long conversation that are shown at first
 const SESSION = "session"; // where the window remembers which session it shows
+const DRAFT = "draft"; // and what was typed and not sent
 
 export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
   static readonly id = "pygent.views.chat";
   private view: vscode.WebviewView | undefined;
+  private readonly seen = new vscode.EventEmitter<void>();
+  /** The view came into sight, or went out of it. */
+  readonly onVisibility = this.seen.event;
   private readonly disposables: vscode.Disposable[] = [];
   private ready = false;
   private waiting: ToPage[] = [];
@@ -43,6 +47,7 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     const dist = vscode.Uri.joinPath(this.context.extensionUri, "dist");
     webview.options = { enableScripts: true, localResourceRoots: [dist], enableCommandUris: false };
     webview.onDidReceiveMessage((message: ToHost) => void report(() => this.receive(message)), undefined, this.disposables);
+    view.onDidChangeVisibility(() => this.seen.fire(), undefined, this.disposables);
     view.onDidDispose(() => {
       this.view = undefined;
       this.ready = false;
@@ -110,6 +115,8 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
         return this.load(true);
       case "send":
         return this.send(message.text, message.attachments, message.deliver);
+      case "draft":
+        return this.context.workspaceState.update(DRAFT, message.draft);
       case "cancel":
         await this.cancel();
         return;
@@ -143,6 +150,8 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
 
   private async pageReady(): Promise<void> {
     this.ready = true;
+    const draft = this.context.workspaceState.get<Draft>(DRAFT);
+    if (draft) this.post({ type: "draft", draft });
     await this.load();
     for (const message of this.waiting.splice(0)) this.post(message);
     this.postAsked();

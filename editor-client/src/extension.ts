@@ -34,6 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     tasks,
     changes,
     progress,
+    chat.onVisibility(() => progress.look()),
     server.onHealth((health) => health !== "running" && asking.clear()),
     vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
     vscode.workspace.onDidChangeConfiguration((event) => void report(() => configured(event, server, restart))),

@@ -162,6 +162,25 @@ export class Workbench {
     await this.page.locator(".part.statusbar .statusbar-item", { hasText: text }).first().waitFor();
   }
 
+  /** Wait until the window has stored something of its own state, as it does a moment after it changed. */
+  async stored(text: string): Promise<void> {
+    await until(() =>
+      this.page.evaluate(async (wanted) => {
+        for (const { name } of await indexedDB.databases()) {
+          const open = indexedDB.open(name ?? "");
+          await new Promise((resolve) => (open.onsuccess = resolve));
+          for (const store of open.result.objectStoreNames) {
+            const all = open.result.transaction(store).objectStore(store).getAll();
+            await new Promise((resolve) => (all.onsuccess = resolve));
+            if (JSON.stringify(all.result).includes(wanted)) return true;
+          }
+          open.result.close();
+        }
+        return false;
+      }, text),
+    );
+  }
+
   /** The requests that the model has got. */
   get requests(): { messages: { role: string; content: string }[] }[] {
     const journal = path.join(this.root, "journal");

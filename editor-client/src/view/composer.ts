@@ -1,11 +1,6 @@
 // Where a person writes: a field that grows, attachments, completion after `@` and `/`, send and stop.
 import { button, h, t } from "./dom";
-import type { Attachment, Completion, ToHost } from "./messages";
-
-interface Draft {
-  text: string;
-  attachments: Attachment[];
-}
+import type { Attachment, Completion, Draft, ToHost } from "./messages";
 
 export class Composer {
   readonly element = h("form", { label: t("Message"), class: "composer" });
@@ -20,10 +15,10 @@ export class Composer {
   private chosen = 0;
   private request = 0;
   private last = "";
+  private quiet = true; // until the draft of before is back
 
   constructor(
     private readonly tell: (message: ToHost) => void,
-    private readonly keep: (draft: Draft) => void,
     private readonly running: () => boolean,
   ) {
     this.send = button(t("Send"), () => this.submit("steer"), "send");
@@ -57,6 +52,7 @@ export class Composer {
 
   /** Put a draft back, before what was typed since. */
   restore(draft: Draft): void {
+    this.quiet = false;
     this.field.value = [draft.text, this.field.value].filter((text) => text.trim()).join("\n");
     this.attachments = [...draft.attachments, ...this.attachments];
     this.draw();
@@ -85,10 +81,12 @@ export class Composer {
     this.chips.replaceChildren(...chips);
     this.field.style.height = "auto";
     this.field.style.height = `${Math.min(this.field.scrollHeight, 240)}px`;
-    this.keep({ text: this.field.value, attachments: this.attachments });
+    const draft = { text: this.field.value, attachments: this.attachments };
+    if (!this.quiet) this.tell({ type: "draft", draft });
   }
 
   private typed(): void {
+    this.quiet = false;
     this.draw();
     const before = this.field.value.slice(0, this.field.selectionStart);
     this.request++;

@@ -3,16 +3,10 @@ import "./style.css";
 import { Composer } from "./composer";
 import { button, h, t } from "./dom";
 import { Log } from "./log";
-import type { Attachment, ToHost, ToPage } from "./messages";
+import type { ToHost, ToPage } from "./messages";
 
-interface Draft {
-  text: string;
-  attachments: Attachment[];
-}
 declare function acquireVsCodeApi(): {
   postMessage(message: ToHost): void;
-  getState(): Draft | undefined;
-  setState(draft: Draft): void;
 };
 
 const host = acquireVsCodeApi();
@@ -34,7 +28,7 @@ down.hidden = true;
 
 const empty = h("div", { class: "empty" });
 const log: Log = new Log(tell, settle, (words) => (composer.usage.textContent = words));
-const composer: Composer = new Composer(tell, (draft) => host.setState(draft), () => log.running !== undefined);
+const composer: Composer = new Composer(tell, () => log.running !== undefined);
 const scroller = h("div", { class: "scroller" }, empty, log.element);
 document.body.append(header, health, scroller, down, log.elsewhere, composer.element);
 
@@ -78,6 +72,8 @@ function receive(message: ToPage): void {
       stick = true;
       scrollDown();
       return settle();
+    case "draft":
+      return composer.restore(message.draft);
     case "who":
       who.persona.textContent = message.persona;
       who.model.textContent = message.model;
@@ -109,7 +105,5 @@ function receive(message: ToPage): void {
 }
 
 welcome();
-const draft = host.getState();
-if (draft) composer.restore(draft);
 window.addEventListener("message", (event: MessageEvent<ToPage>) => receive(event.data));
 tell({ type: "ready" });

@@ -17,7 +17,14 @@ export interface Completion {
   attachment?: Attachment;
 }
 
+/** What was typed and not sent. */
+export interface Draft {
+  text: string;
+  attachments: Attachment[];
+}
+
 export type ToPage =
+  | { type: "draft"; draft: Draft }
   | { type: "session"; title: string; taskId?: string; events: Envelope[]; earlier: boolean }
   | { type: "who"; persona: string; model: string }
   | { type: "event"; envelope: Envelope }
@@ -34,6 +41,7 @@ export type ToHost =
   | { type: "ready" }
   | { type: "earlier" }
   | { type: "send"; text: string; attachments: Attachment[]; deliver: "start" | "steer" | "queue" }
+  | { type: "draft"; draft: Draft }
   | { type: "cancel" }
   | { type: "decide"; id: string; decision: Decision }
   | { type: "answer"; id: string; answer: string }
