@@ -549,6 +549,14 @@ async def test_a_lesson_that_did_not_help_is_not_kept() -> None:
     assert len(server.requests) == 2
 
 
+async def test_a_refusal_teaches_nothing_about_what_was_not_sent() -> None:
+    demand = refusing("model", "image input is not supported, nor is reasoning_content")
+    async with ReplayServer(Script(replies=[], demands=[demand])) as server, client(server.base_url) as model:
+        with pytest.raises(ModelError, match="image input"):
+            await model.answer(prompt(), Heard().listener)
+    assert len(server.requests) == 1
+
+
 async def test_few_optional_fields_are_sent() -> None:
     async with ReplayServer(Script(replies=[OK])) as server, client(server.base_url) as model:
         await model.answer(after_call(), Heard().listener)

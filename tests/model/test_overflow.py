@@ -115,7 +115,7 @@ THROTTLED = {
     "bedrock": "Too many tokens, please wait before trying again.",
     "tokens per minute": "Rate limit reached for m on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000.",
     "requests": "Too many requests. Slow down.",
-    "overloaded": "The engine is currently overloaded, context window or not. Please try again later",
+    "overloaded": "The engine is overloaded: prompts near the maximum context length of 8192 have to wait.",
 }
 
 
