@@ -8,11 +8,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 from tests.cli.conftest import Pygent
 from tests.cli.program import lines
+from tests.conftest import REPOSITORY
 from tests.story import call
 
 from pygent.events import Envelope
@@ -72,6 +74,8 @@ def test_the_exit_codes(pygent: Pygent, workspace: Path) -> None:
     invalid = pygent(DONE)("--cwd", "x", PYGENT_MAX_TASKS="many")
     assert invalid.returncode == 4
     assert "PYGENT_MAX_TASKS" in invalid.stderr
+    told = pygent(DONE)("--cwd", "--json", "x", PYGENT_MAX_TASKS="many")
+    assert lines(told.stdout)[-1]["error"]["code"] == "configInvalid"
     unavailable = pygent(DONE)("--cwd", "--docker", "x", DOCKER_HOST=NOWHERE)
     assert unavailable.returncode == 5
     step = Reply(tool_calls=[ScriptedCall(name="bash", arguments={"cmd": "echo {{step}}"})], times=0)
@@ -243,3 +247,13 @@ def test_a_snapshot_is_loaded_at_start(pygent: Pygent, workspace: Path, tmp_path
     missing = program("--load", "nothing", "go on")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "There is no snapshot in nothing" in missing.stderr
+
+
+def test_the_recording_of_the_demo_is_small_and_shows_it_to_the_end() -> None:
+    picture = (REPOSITORY / "docs/images/demo.svg").read_text()
+    assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(picture) < 60_000
+    text = "".join(ElementTree.fromstring(picture).itertext())
+    assert "$ pygent demo" in text
+    assert "a model server on this machine replays" in " ".join(text.split())
+    assert "The tests of the project pass." in text

@@ -24,6 +24,7 @@ def start(arguments: list[str]) -> int:
     """Parse, run, and turn whatever goes wrong into a message and a code."""
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it; passed down from here
     console = Console.standard(environ)
+    given = argparse.Namespace(json=False)
     try:
         given = parse(arguments)
         return _run(given, environ, console)
@@ -32,6 +33,9 @@ def start(arguments: list[str]) -> int:
         return 2
     except PygentError as error:
         console.error(error.message, error.fix)
+        if given.json:  # a program that reads the last line finds the end there
+            failure = {"code": error.code, "message": error.message, "fix": error.fix}
+            console.json({"type": "result", "status": "failed", "reply": "", "error": failure})
         return EXIT.get(error.code, 1)
     except KeyboardInterrupt:
         return CANCELLED
