@@ -271,7 +271,7 @@ async def test_a_huge_result_is_seen_as_far_as_there_is_room(workspace: Path) ->
 
 
 async def test_what_was_just_asked_for_is_seen_whole_when_room_is_made(workspace: Path) -> None:
-    replies = [*counting(4)[:-1], call("bash", cmd="seq 10000 11600"), ANY]
+    replies = [*counting(4)[:-1], call("bash", cmd="seq 10000 11900"), ANY]
     async with story(workspace, *replies, script=TOGETHER, context_window=9000) as tale:
         session = tale.app.sessions.new(tale.folder)
         assert (await session.chat("Count.")).status == "completed"
