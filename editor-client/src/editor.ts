@@ -78,6 +78,7 @@ export async function openUri(uri: string, line?: number): Promise<void> {
 /** Open a link of a model: the web outside, after VS Code has asked, and files of the workspace here. */
 export async function openLink(href: string): Promise<void> {
   if (/^https?:\/\//i.test(href)) return void (await vscode.env.openExternal(vscode.Uri.parse(href, true)));
+  if (/^[a-z][\w+.-]+:(?!\d+$)/i.test(href) && !href.startsWith("file://")) return; // command:, javascript: and their kin
   const [, place = "", line] = /^(?:file:\/\/)?([^#:]+)(?:(?:#L|:)(\d+))?/.exec(href) ?? [];
   const folder = vscode.workspace.workspaceFolders?.[0];
   if (!place || !folder) return;

@@ -103,6 +103,7 @@ async function streams(bench: Workbench): Promise<void> {
   assert.equal(await chat.locator(".assistant").locator("img, script, [onerror]").count(), 0);
   await chat.locator("a", { hasText: "js" }).click();
   await chat.locator("a", { hasText: "run" }).click();
+  assert.equal(await bench.page.locator(".notifications-toasts .notification-list-item").count(), 0);
   for (const frame of bench.page.frames()) assert.equal(await frame.evaluate("window.stolen"), undefined);
   assert.match(await chat.locator(".usage").innerText(), /tokens/);
   await chat.getByRole("button", { name: "Copy" }).click();

@@ -210,6 +210,10 @@ export class Workbench {
   /** Keep a picture in `out/`, to be looked at. */
   async picture(name: string): Promise<void> {
     mkdirSync(path.join(CLIENT, "out/pictures"), { recursive: true });
+    await this.page.evaluate(() => {
+      const ending = document.getAnimations().filter((one) => one.effect?.getComputedTiming().endTime !== Infinity);
+      return Promise.allSettled(ending.map((one) => one.finished));
+    });
     await this.page.screenshot({ path: path.join(CLIENT, "out/pictures", `${name}.png`) });
   }
 }

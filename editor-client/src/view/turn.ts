@@ -109,9 +109,8 @@ export class Turn {
     tool.row.querySelector("summary")?.append(h("span", { class: "facts" }, facts));
     tool.output.textContent = event.output.slice(0, SHOWN_OUTPUT);
     tool.output.hidden = !event.output;
-    tool.row.open = this.changedBy.has(event.itemId);
+    tool.row.open = false;
   }
-  private readonly changedBy = new Set<string>();
 
   changed(event: ChangeMade, name: string): void {
     const { element, added, removed } = diffView(event.diff);
@@ -129,7 +128,6 @@ export class Turn {
     );
     const change = h("div", { class: "change", role: "group", label: name }, head, element);
     this.changes.push(change);
-    this.changedBy.add(event.itemId);
     const tool = this.tools.get(event.itemId);
     if (tool) tool.row.after(change);
     else this.element.append(change);
