@@ -114,9 +114,13 @@ var Workbench = class _Workbench {
   }
   /** Run a command of the palette by its title. */
   async command(title) {
-    await this.page.keyboard.press("F1");
-    await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`);
-    await this.page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).first().waitFor();
+    const row = this.page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).first();
+    await until(async () => {
+      await this.page.keyboard.press("F1");
+      await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`, { timeout: 3e3 });
+      await row.waitFor({ timeout: 3e3 });
+      return true;
+    });
     await this.page.keyboard.press("Enter");
   }
   toast(text) {
@@ -169,6 +173,10 @@ var Workbench = class _Workbench {
   /** Keep a picture in `out/`, to be looked at. */
   async picture(name) {
     mkdirSync(path.join(CLIENT, "out/pictures"), { recursive: true });
+    await this.page.evaluate(() => {
+      const ending = document.getAnimations().filter((one) => one.effect?.getComputedTiming().endTime !== Infinity);
+      return Promise.allSettled(ending.map((one) => one.finished));
+    });
     await this.page.screenshot({ path: path.join(CLIENT, "out/pictures", `${name}.png`) });
   }
 };

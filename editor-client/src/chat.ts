@@ -12,6 +12,11 @@ const SHOWN = 2000; // events of a long conversation that are shown at first
 const SESSION = "session"; // where the window remembers which session it shows
 const DRAFT = "draft"; // and what was typed and not sent
 
+const SLASH: Partial<Record<string, string>> = {
+  ...{ new: "newSession", undo: "undo", redo: "redo", delegate: "delegate", tasks: "tasks" },
+  ...{ model: "model", persona: "persona", doctor: "doctor" },
+};
+
 export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
   static readonly id = "pygent.views.chat";
   private view: vscode.WebviewView | undefined;
@@ -159,6 +164,7 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
 
   private async send(text: string, attachments: Attachment[], deliver: "start" | "steer" | "queue"): Promise<void> {
     try {
+      if (await this.slash(text)) return;
       if (this.task) {
         await this.server.call("pygent.task.send", { taskId: this.task.id, text });
         return;
@@ -170,6 +176,16 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     } catch (error) {
       this.post({ type: "unsent", text, attachments, error: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  /** Do what a command after `/` says; false for any other text. */
+  private async slash(text: string): Promise<boolean> {
+    const [, name = "", rest] = /^\/(\w+)\s*([^]*)$/.exec(text) ?? [];
+    const command = SLASH[name];
+    if (name === "compact" && this.sessionId) await this.server.call("pygent.session.compact", { sessionId: this.sessionId });
+    else if (command) void vscode.commands.executeCommand(`pygent.ui.${command}`, ...(rest ? [rest] : []));
+    else return false;
+    return true;
   }
 
   /** A new session in the folder of the active editor. */

@@ -216,7 +216,13 @@ async function completes(bench: Workbench): Promise<void> {
   await field.pressSequentially("/und");
   await bench.chat.getByRole("option", { name: "/undo" }).waitFor();
   await field.press("Escape");
-  await field.fill("");
+  const asked = bench.requests.length;
+  await field.fill("/persona");
+  await field.press("Escape");
+  await field.press("Enter");
+  await bench.page.locator(".quick-input-list .monaco-list-row", { hasText: "Pygent" }).first().waitFor();
+  await bench.page.keyboard.press("Escape");
+  assert.equal(bench.requests.length, asked, "a command is not said to the model");
 }
 
 async function delegates(bench: Workbench): Promise<void> {

@@ -144,9 +144,14 @@ export class Workbench {
 
   /** Run a command of the palette by its title. */
   async command(title: string): Promise<void> {
-    await this.page.keyboard.press("F1");
-    await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`);
-    await this.page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).first().waitFor();
+    const row = this.page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).first();
+    await until(async () => {
+      // The palette closes when something else takes the focus, as a view does that was just asked to.
+      await this.page.keyboard.press("F1");
+      await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`, { timeout: 3000 });
+      await row.waitFor({ timeout: 3000 });
+      return true;
+    });
     await this.page.keyboard.press("Enter");
   }
 
