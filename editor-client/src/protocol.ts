@@ -307,6 +307,51 @@ export type Event = TurnStarted | TextDelta | ReasoningDelta | Message | ToolSta
 
 /** What each command takes and answers. */
 export interface Commands {
+  "pygent.code.explain": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: TurnResult;
+  };
+  "pygent.code.fix": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.test": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.document": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: Commands["pygent.code.explain"]["result"];
+  };
+  "pygent.code.delegate": {
+    arguments: {
+      uri: string;
+      range: Record<string, unknown>;
+      diagnostics?: (Record<string, unknown>)[];
+      wait?: boolean;
+    };
+    result: { task: Task };
+  };
   "pygent.chat": {
     arguments: {
       text: string;
@@ -419,6 +464,13 @@ export interface Commands {
     };
     result: Commands["pygent.undo"]["result"];
   };
+  "pygent.complete": {
+    arguments: {
+      text: string;
+      sessionId?: string;
+    };
+    result: { items: Completion[] };
+  };
   "pygent.conversation.send": {
     arguments: {
       uri: string;
@@ -440,58 +492,6 @@ export interface Commands {
       uri: string;
     };
     result: { cancelled: boolean };
-  };
-  "pygent.code.explain": {
-    arguments: {
-      uri: string;
-      range: Record<string, unknown>;
-      diagnostics?: (Record<string, unknown>)[];
-      wait?: boolean;
-    };
-    result: TurnResult;
-  };
-  "pygent.code.fix": {
-    arguments: {
-      uri: string;
-      range: Record<string, unknown>;
-      diagnostics?: (Record<string, unknown>)[];
-      wait?: boolean;
-    };
-    result: Commands["pygent.code.explain"]["result"];
-  };
-  "pygent.code.test": {
-    arguments: {
-      uri: string;
-      range: Record<string, unknown>;
-      diagnostics?: (Record<string, unknown>)[];
-      wait?: boolean;
-    };
-    result: Commands["pygent.code.explain"]["result"];
-  };
-  "pygent.code.document": {
-    arguments: {
-      uri: string;
-      range: Record<string, unknown>;
-      diagnostics?: (Record<string, unknown>)[];
-      wait?: boolean;
-    };
-    result: Commands["pygent.code.explain"]["result"];
-  };
-  "pygent.code.delegate": {
-    arguments: {
-      uri: string;
-      range: Record<string, unknown>;
-      diagnostics?: (Record<string, unknown>)[];
-      wait?: boolean;
-    };
-    result: { task: Task };
-  };
-  "pygent.complete": {
-    arguments: {
-      text: string;
-      sessionId?: string;
-    };
-    result: { items: Completion[] };
   };
   "pygent.personas": {
     arguments: Record<string, never>;

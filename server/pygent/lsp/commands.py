@@ -61,6 +61,13 @@ def command(name: str, result: str, main: str | None = None) -> Callable[[Run], 
     return register
 
 
+def listed() -> list[Command]:
+    """Every command, by module and place in it: the same order whatever was imported first."""
+    return sorted(
+        COMMANDS.values(), key=lambda found: (found.run.__module__, found.run.__code__.co_firstlineno)
+    )
+
+
 async def execute(server: PygentServer, params: Any) -> Any:
     """Run a `workspace/executeCommand`.  Raises ResponseError for whatever is refused."""
     name = params.get("command") if isinstance(params, dict) else None

@@ -9,7 +9,7 @@ import msgspec
 
 from pygent import errors, events, records
 from pygent.lsp import actions, chat, completion, inspect, tasks, views
-from pygent.lsp.commands import COMMANDS, Command
+from pygent.lsp.commands import Command, listed
 from pygent.lsp.conversations import sending
 from pygent.lsp.options import Options
 
@@ -42,7 +42,7 @@ def protocol() -> str:
         _fields(Options),
     ]
     parts.append("## Commands\n")
-    parts += [_command(found) for found in COMMANDS.values()]
+    parts += [_command(found) for found in listed()]
     parts.append("## Events\n\n`pygent/event` carries an `Envelope`:\n")
     parts.append(_fields(events.Envelope))
     parts += [_event(kind) for kind in get_args(events.AnyEvent)]

@@ -15,7 +15,7 @@ import msgspec
 
 from pygent import events, records
 from pygent.lsp import actions, chat, completion, inspect, tasks, views  # noqa: F401 - they register
-from pygent.lsp.commands import COMMANDS, Command
+from pygent.lsp.commands import Command, listed
 from pygent.lsp.conversations import sending  # noqa: F401 - it registers its commands
 
 HEAD = """\
@@ -49,7 +49,7 @@ _RECORDS = {
 
 def protocol() -> str:
     """The whole file."""
-    shown = list(COMMANDS.values())
+    shown = listed()
     kinds: dict[str, Any] = {}
     for root in (
         events.Envelope,

@@ -19,7 +19,7 @@ KEPT = 32 * 1024
 """Characters of output that wait to be read; of more, the latest count."""
 FIRST_LOOK = 0.5
 """Seconds in which a command that fails at once is seen to fail."""
-SETTLE = 0.1
+SETTLE = 0.3
 """Seconds for what follows on new output: the rest of it, or the command's end."""
 LONGEST_WAIT = 60.0
 
@@ -70,11 +70,11 @@ class Background:
         """What a command said since the last look; waits up to `wait` seconds for anything."""
         command = self._command(name)
         assert command.job is not None
-        if wait > 0 and not command.heard.is_set():
+        if wait > 0:
             hearing = asyncio.ensure_future(command.heard.wait())
             await asyncio.wait({command.job, hearing}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             hearing.cancel()
-            await asyncio.wait({command.job}, timeout=SETTLE)
+            await asyncio.wait({command.job}, timeout=SETTLE)  # last words and the end come as one
         return command.report()
 
     async def stop(self, name: str) -> str:
