@@ -39,7 +39,11 @@ class App:
         config_file: Path | None = None,
     ) -> None:
         self.launch = Launch(
-            dict(environ), home, state or state_folder(), {} if flags is None else flags, config_file
+            dict(environ),
+            home,
+            state or state_folder(),
+            {} if flags is None else flags,
+            config_file and config_file.absolute(),
         )
         self.store = Store(self.launch.state)
         self.logs = Logs()

@@ -97,6 +97,10 @@ class Folder:
         self.config = self._load(self.config)
         return self.config
 
+    def preview(self, texts: Mapping[Path, str]) -> Config:
+        """The settings as they would be with these texts in place of their files."""
+        return self._load(self.config, texts)
+
     def set_trust(self, trusted: bool) -> None:
         """Record the person's word for the settings files as they are now, and load again."""
         self._said_trusted = None
@@ -109,7 +113,7 @@ class Folder:
         main = Persona(name=self.settings.persona_name, description=self.settings.persona)
         return [main, *(persona for persona in self.settings.task_personas if persona.name != main.name)]
 
-    def _load(self, previous: Config | None) -> Config:
+    def _load(self, previous: Config | None, texts: Mapping[Path, str] | None = None) -> Config:
         if self._parent is not None:
             return self._parent.config
         return load(
@@ -122,6 +126,7 @@ class Folder:
             config_file=self.launch.config_file,
             trusted=self.trusted,
             previous=previous,
+            texts=texts,
         )
 
     def _workspace_root(self) -> Path:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from pygent.config.diagnostic import Diagnostic, Origin, describe
 from pygent.config.load import Config, Value
+from pygent.config.mend import native
 from pygent.config.places import Span
+from pygent.config.write import literal
 
 LAYERS = {
     "flag": "a flag",
     "environment": "the environment",
     "editor": "the editor's settings",
+    "snapshot": "the snapshot",
     "dotenv": ".env",
     "workspace": "the workspace's pygent.toml",
     "home": "the home folder's settings",
@@ -21,7 +24,8 @@ LAYERS = {
 
 def check(config: Config) -> tuple[Diagnostic, ...]:
     """The problems that `load` found, and what is no problem for loading: hints, files that are missing."""
-    found = [*config.diagnostics, *_missing(config), *_personas(config), *_shadowed(config)]
+    more = (*_missing(config), *_personas(config), *_shadowed(config), *_as_text(config))
+    found = [*config.diagnostics, *more]
     return tuple(sorted(found, key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
 
 
@@ -85,3 +89,16 @@ def _shadow(weaker: Value, stronger: Value) -> Diagnostic:
     related = () if by.file is None or place is None else (by.file.related("what counts", place.key),)
     text = f"{describe(origin)} is set by {where} as well, which is stronger; this value is not used."
     return origin.problem("hint", "shadowed", text, related=related)
+
+
+def _as_text(config: Config) -> Iterator[Diagnostic]:
+    """Values of TOML files that are written as environment variables have to be; they are taken."""
+    for reading in config.readings.values():
+        for entry in reading.entries:
+            if (
+                entry.origin.layer == "dotenv"
+                or (better := native(entry.setting.kind, entry.raw)) is entry.raw
+            ):
+                continue
+            text = f"{describe(entry.origin)} is written as text, for which TOML has `{literal(better)}`."
+            yield entry.origin.problem("hint", "asText", text, span=entry.origin.value_span())

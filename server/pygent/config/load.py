@@ -95,7 +95,7 @@ def load(
     `saved` is what a snapshot that was loaded says, which is never trusted.
     Raises ConfigInvalid only for a `config_file` that does not exist.
     """
-    if config_file is not None and not config_file.is_file():
+    if config_file is not None and config_file not in (texts or {}) and not config_file.is_file():
         raise ConfigInvalid(f"There is no settings file {config_file}.", "Check the path after --config.")
     readings = {
         path: _with_last_good(path, _read_file(path, home, folder, texts or {}), previous)

@@ -61,14 +61,10 @@ def client_of(params: dict[str, Any]) -> Client:
     """What the client can, whatever else it says."""
 
     def has(*path: str) -> bool:
-        value = find(*path)
-        return value is not None and value is not False
+        return find(*path) not in (None, False)
 
     def find(*path: str) -> Any:
-        value: Any = params.get("capabilities")
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
+        return announced(params, *path)
 
     operations = find("workspace", "workspaceEdit", "resourceOperations")
     operations = (
@@ -106,3 +102,11 @@ def _is_emacs(params: dict[str, Any], *, named: bool) -> bool:
         return name.startswith(("eglot", "emacs"))
     told = params.get("capabilities")
     return not named and isinstance(told, dict) and isinstance(told.get("experimental"), dict)
+
+
+def announced(params: dict[str, Any], *path: str) -> Any:
+    """A capability as the client announces it in `initialize`; None if it says nothing."""
+    value: Any = params.get("capabilities")
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -38,7 +38,7 @@ def serve(argv: Sequence[str] | None) -> int:
     os.environ.pop("OPENAI_API_KEY", None)  # noqa: TID251
     log_to(given.log_file or state_folder() / "server.log", given.log_level)
     log.info("pygent-server %s begins", __version__)
-    host = Host(lambda: _app(environ, given.config))
+    host = Host(lambda: _app(environ, given.config), given.config)
     try:
         if streams is None:
             from pygent.lsp.sockets import listen  # noqa: PLC0415 - not for the common case

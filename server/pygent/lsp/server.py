@@ -31,11 +31,15 @@ from pygent.lsp.names import Names
 from pygent.lsp.options import Client, Options, client_of, options_of
 from pygent.lsp.problems import Problems
 from pygent.lsp.progress import Progress
+from pygent.lsp.settings import features as settings
+from pygent.lsp.settings.features import Settings
 from pygent.lsp.trace import TRACES
 from pygent.lsp.views import Views
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pygent.app import App
     from pygent.folder import Folder
     from pygent.session import Session
@@ -43,15 +47,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pygent.lsp")
 
-FEATURES: tuple[ModuleType, ...] = (conversations, actions, views)
+FEATURES: tuple[ModuleType, ...] = (conversations, actions, views, settings)
 """The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 
 class Host:
-    """The App of a server process, made when it is first needed, and its connections, which share it."""
+    """The App of a server process, made when it is first needed, and its connections, which share it.
 
-    def __init__(self, make: Callable[[], App]) -> None:
+    `config_file` is the settings file that the command line names.
+    """
+
+    def __init__(self, make: Callable[[], App], config_file: Path | None = None) -> None:
         self._make = make
+        self.config_file = config_file
         self._app: App | None = None
         self.connections: list[PygentServer] = []
         self.documents = SharedDocuments(self.connections)
@@ -97,12 +105,12 @@ class PygentServer(BaseServer):
         self.problems = Problems()
         self.names = Names()
         self.views = Views(self)
+        self.settings = Settings(self)
         self.last_session: str | None = None
         self.asked: str | None = None
         self.persona: str | None = None
         self.model: str | None = None
         self._attached = False
-        self._published: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._announce()
         self._register()
@@ -147,6 +155,7 @@ class PygentServer(BaseServer):
             self.host.app.detach(self.front)
         self.roots.close()
         self.views.close()
+        self.settings.close()
 
     # -- folders and sessions --------------------------------------------------------------------
 
@@ -283,14 +292,7 @@ class PygentServer(BaseServer):
 
     def publish(self) -> None:
         """Publish the problems of the settings files as diagnostics, and take back the old ones."""
-        from pygent.lsp.diagnostics import by_file  # noqa: PLC0415
-
-        found = by_file([folder.config for folder in self.folders()], self.encoding())
-        for uri in self._published - set(found):
-            self.protocol.tell("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
-        for uri, diagnostics in found.items():
-            self.protocol.tell("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": diagnostics})
-        self._published = set(found)
+        self.settings.publisher.publish()
         self.views.settings_changed()
 
 

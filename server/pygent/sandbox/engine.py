@@ -126,6 +126,19 @@ def has_image(image: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
+def images(environ: Mapping[str, str]) -> list[str]:
+    """The names of the images that the engine has.  Raises SandboxUnavailable."""
+    client = connect(environ, 5)
+    import docker.errors  # noqa: PLC0415 - heavy
+
+    try:
+        return sorted({tag for image in client.api.images() for tag in image.get("RepoTags") or ()})
+    except docker.errors.DockerException as error:
+        raise SandboxUnavailable(f"Docker failed: {error}.", "Look at the engine's log.") from error
+    finally:
+        client.close()
+
+
 def enforced(info: Mapping[str, Any]) -> list[str]:
     """Those limits that an engine can put in force, of what it says of itself (`GET /info`).
 

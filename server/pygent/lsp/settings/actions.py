@@ -1,0 +1,56 @@
+"""Quick fixes as code actions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pygent.lsp.diagnostics import Places, of_file
+from pygent.lsp.settings.documents import Document
+from pygent.lsp.settings.edits import Fix, workspace_edit
+from pygent.lsp.settings.fixes import fixes
+
+if TYPE_CHECKING:
+    from pygent.lsp.server import PygentServer
+
+KIND = "quickfix"
+
+
+def actions(server: PygentServer, document: Document, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The quick fixes for what is wrong in a range; none for clients that take commands only."""
+    context = params.get("context") or {}
+    only = context.get("only")
+    wanted = not only or any(f"{KIND}.".startswith(f"{one}.") for one in only)
+    if not server.client.action_literals or not wanted:
+        return []
+    given = [one for one in context.get("diagnostics") or [] if isinstance(one, dict)]
+    places = Places(server)
+    found = []
+    for problem in of_file(document.config, document.path):
+        shown = places.diagnostic(problem)
+        if _meet(shown["range"], params["range"]):
+            same = [one for one in given if all(one.get(key) == shown[key] for key in ("code", "range"))]
+            found += [_action(server, document, fix, same or [shown]) for fix in fixes(document, problem)]
+    return found
+
+
+def _action(
+    server: PygentServer, document: Document, fix: Fix, diagnostics: list[dict[str, Any]]
+) -> dict[str, Any]:
+    action: dict[str, Any] = {"title": fix.title, "kind": KIND, "diagnostics": diagnostics}
+    if fix.preferred:
+        action["isPreferred"] = True
+    if fix.command is not None:
+        name, arguments = fix.command
+        action["command"] = {"title": fix.title, "command": name, "arguments": [arguments]}
+    if fix.edits:
+        action["edit"] = workspace_edit(server, document, fix)
+    return action
+
+
+def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two ranges touch."""
+    return _at(one["start"]) <= _at(other["end"]) and _at(other["start"]) <= _at(one["end"])
+
+
+def _at(position: dict[str, int]) -> tuple[int, int]:
+    return position["line"], position["character"]
