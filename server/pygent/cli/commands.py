@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pygent.cli.config import config, location
 from pygent.cli.console import Console, ago, brief, safe
 from pygent.cli.grammar import UsageError
 from pygent.cli.place import opened, place
@@ -17,37 +18,6 @@ from pygent.config import Trust, wire
 from pygent.paths import state_folder
 
 Command = Callable[[argparse.Namespace, Mapping[str, str], Console], Awaitable[int]]
-
-
-async def config(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
-    """`pygent config show|check`: 4 if anything is wrong."""
-    async with opened(given, environ) as where:
-        found = where.folder.config
-        if given.json:
-            console.json(found.show())
-        elif given.action == "show":
-            rows = [
-                [key, brief(wire(value)), value.origin.layer, _location(value.origin)]
-                for key, value in found.values.items()
-            ]
-            console.table(rows, ["setting", "value", "origin", "where"])
-        for problem in found.diagnostics:
-            colour = {"error": "red", "warning": "yellow"}.get(problem.severity, "dim")
-            at = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
-            console.say(f"{at}{problem.severity}: {problem.message}", colour)
-            if problem.fix:
-                console.say(f"  {problem.fix}")
-        errors = any(problem.severity == "error" for problem in found.diagnostics)
-        if given.action == "check" and not errors and not given.json:
-            console.answer("The settings are in order.\n")
-        return 4 if errors else 0
-
-
-def _location(origin: Any) -> str:
-    if origin.file is not None:
-        span = origin.span
-        return f"{origin.file.path}:{span.line}" if span is not None else str(origin.file.path)
-    return str(origin.name) if origin.layer in ("environment", "flag") else ""
 
 
 async def sessions(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
@@ -146,7 +116,7 @@ async def trust(given: argparse.Namespace, environ: Mapping[str, str], console: 
             return 0
         console.answer(f"{where.folder.root} is trusted until one of its settings files changes.\n")
         for value in wanted:
-            console.answer(f"  {value.key} = {brief(wire(value))}  ({_location(value.origin)})\n")
+            console.answer(f"  {value.key} = {brief(wire(value))}  ({location(value.origin)})\n")
         return 0
 
 

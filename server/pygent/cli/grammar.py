@@ -82,11 +82,20 @@ COMMANDS: dict[str, Word] = {
         (("pygent sessions", "of this folder"), ("pygent sessions --all --limit 5", "of every folder")),
     ),
     "config": Word(
-        "show the settings with their origin, or check them",
+        "show the settings with their origin, check them, or begin a file",
         "Every setting in force, with the layer, file and line that set it. The exit code is 4 if one of "
         "them is wrong.",
-        (("pygent config", "what is in force, and why"), ("pygent config check", "only what is wrong")),
-        {"show": "every setting with its origin (without an action: this)", "check": "say what is wrong"},
+        (
+            ("pygent config", "what is in force, and why"),
+            ("pygent config check", "only what is wrong"),
+            ("pygent config init", "a pygent.toml with every setting behind a comment mark"),
+        ),
+        {
+            "show": "every setting with its origin (without an action: this)",
+            "check": "say what is wrong, and give hints",
+            "init": "write a new pygent.toml, or the file after --config",
+            "schema": "print the JSON Schema of pygent.toml",
+        },
     ),
     "personas": Word(
         "list the personas",

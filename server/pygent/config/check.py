@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from pygent.config.diagnostic import Diagnostic, Origin, describe
 from pygent.config.load import Config, Value
@@ -27,6 +30,11 @@ def check(config: Config) -> tuple[Diagnostic, ...]:
     more = (*_missing(config), *_personas(config), *_shadowed(config), *_as_text(config))
     found = [*config.diagnostics, *more]
     return tuple(sorted(found, key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """The wire form of the settings (`Config.show`), with everything that `check` finds."""
+    return {**config.show(), "diagnostics": msgspec.to_builtins(check(config))}
 
 
 def _missing(config: Config) -> Iterator[Diagnostic]:

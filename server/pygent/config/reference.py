@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pygent.config.settings import TABLE, Setting, Taken
+from pygent.config.settings import PERSONAS_JSON, TABLE, Setting, Taken
 from pygent.config.values import size_text
 
 _TAKEN: dict[Taken, str] = {
@@ -20,6 +20,11 @@ _TAKEN: dict[Taken, str] = {
     "never": "no",
 }
 
+_PERSONAS_JSON = (
+    f"| `{PERSONAS_JSON}` | `task_personas` | JSON array of objects with `name` and `description`; overrides "
+    "the former | none | yes |"
+)
+
 
 def table() -> str:
     """Every setting as a row of Markdown."""
@@ -27,7 +32,11 @@ def table() -> str:
         "| variable | `pygent.toml` | meaning | default | from a folder you don't trust |",
         "| --- | --- | --- | --- | --- |",
     ]
-    return "\n".join([*rows, *(_row(setting) for setting in TABLE.values())]) + "\n"
+    for setting in TABLE.values():
+        rows.append(_row(setting))
+        if setting.key == "task_personas":
+            rows.append(_PERSONAS_JSON)
+    return "\n".join(rows) + "\n"
 
 
 def _row(setting: Setting) -> str:

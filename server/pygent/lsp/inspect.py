@@ -117,7 +117,9 @@ def _switch(server: PygentServer, args: Named, enabled: bool) -> Any:
 )
 async def config_show(server: PygentServer, args: OneFolder) -> Any:
     """The settings in force; a secret is only `set` or `unset`."""
-    return server.folder(args.folder_uri).config.show()
+    from pygent.config.check import shown  # noqa: PLC0415 - not before it is needed
+
+    return shown(server.folder(args.folder_uri).config)
 
 
 @command("pygent.config.reload", "as `pygent.config.show`")
@@ -126,7 +128,9 @@ async def config_reload(server: PygentServer, args: OneFolder) -> Any:
     folder = server.folder(args.folder_uri)
     folder.reload()
     server.publish()
-    return folder.config.show()
+    from pygent.config.check import shown  # noqa: PLC0415 - not before it is needed
+
+    return shown(folder.config)
 
 
 @command(
