@@ -21,6 +21,7 @@ from pygent.errors import ContextOverflow, PygentError, SandboxUnavailable, Tool
 from pygent.events import Emit, Message, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
 from pygent.lazily import lazily
 from pygent.model import Answer, AskedCall, Listener, Model, Prompt
+from pygent.model.deadlines import within
 from pygent.records import Approval, Decision, Failure, Question, ToolCall, TurnStatus, new_id
 from pygent.repeats import PAUSED, TOLD, Repeats
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
@@ -149,7 +150,7 @@ class Turn:
         prompt = Prompt([self.system, *self.transcript.messages], self.tools_json, self.model_name)
         size = self.compaction.size
         try:
-            answer = await asyncio.wait_for(self.model.answer(prompt, listener), self.step_timeout)
+            answer = await within(self.step_timeout, self.model.answer(prompt, listener))
         except BaseException as error:
             if said:  # what the person has read stays a part of the conversation
                 self.emit(Message(item_id=item, role="assistant", text="".join(said)))

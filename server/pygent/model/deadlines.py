@@ -13,10 +13,16 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
+Undo = Callable[[Result], Coroutine[Any, Any, None]]
+
+
 async def within(
-    seconds: float, work: Coroutine[Any, Any, Result], undo: Callable[[Result], Coroutine[Any, Any, None]]
+    seconds: float | None, work: Coroutine[Any, Any, Result], undo: Undo[Result] | None = None
 ) -> Result:
-    """What the work gives, or asyncio.TimeoutError; `undo` gets a result that came too late to be taken."""
+    """What the work gives, or asyncio.TimeoutError; `undo` gets a result that came too late to be taken.
+
+    None for `seconds` waits for as long as it takes.
+    """
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
@@ -29,8 +35,8 @@ async def within(
     return task.result()
 
 
-async def _end(task: asyncio.Future[Result], undo: Callable[[Result], Coroutine[Any, Any, None]]) -> None:
+async def _end(task: asyncio.Future[Result], undo: Undo[Result] | None) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    if not task.cancelled() and task.exception() is None:
+    if undo is not None and not task.cancelled() and task.exception() is None:
         await undo(task.result())
