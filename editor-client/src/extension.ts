@@ -40,7 +40,7 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.workspace.onDidChangeConfiguration((event) => void report(() => configured(event, server, restart))),
     ...registerCommands({ server, chat, tasks, changes, progress, restart }),
   );
-  void start(server, storage, () => server.start());
+  void start(server, storage, () => server.restart());
 }
 
 async function configured(event: vscode.ConfigurationChangeEvent, server: Server, restart: () => Promise<void>): Promise<void> {

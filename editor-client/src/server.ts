@@ -35,6 +35,8 @@ export class Server implements vscode.Disposable {
   found: Found | undefined;
   middleware: Middleware = {};
   private client: LanguageClient | undefined;
+  private turn: Promise<void> = Promise.resolve();
+  private asked = 0;
   private crashes = 0;
   private startedAt = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -86,10 +88,17 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  async restart(): Promise<void> {
-    await this.stop();
-    this.crashes = 0;
-    await this.start();
+  /** Start anew, one after the other: two servers at once would both register their commands.  Throws as start. */
+  restart(): Promise<void> {
+    const asked = ++this.asked;
+    const turn = this.turn.then(async () => {
+      if (asked !== this.asked) return; // it is asked for again, and that one starts it
+      await this.stop();
+      this.crashes = 0;
+      await this.start();
+    });
+    this.turn = turn.catch(() => undefined);
+    return turn;
   }
 
   /** Say the settings anew. */

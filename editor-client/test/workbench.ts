@@ -6,6 +6,9 @@ import { homedir, tmpdir } from "node:os";
 import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type FrameLocator, type Page } from "playwright-core";
+import { until } from "./until";
+
+export { until };
 
 export const CLIENT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const REPOSITORY = path.dirname(CLIENT);
@@ -39,6 +42,8 @@ interface Options {
   trust?: boolean;
   open?: string;
   theme?: string;
+  /** A second folder, which makes a workspace of several. */
+  other?: Record<string, string>;
   /** Load the extension from its folder and run this file of tests in its host, in place of the package. */
   hostTests?: string;
 }
@@ -78,11 +83,9 @@ export class Workbench {
   static async open(options: Options): Promise<Workbench> {
     const root = mkdtempSync(path.join(tmpdir(), "pygent-workbench-"));
     const workspace = path.join(root, "shop");
-    mkdirSync(workspace);
-    for (const [name, text] of Object.entries(options.files ?? {})) {
-      mkdirSync(path.dirname(path.join(workspace, name)), { recursive: true });
-      writeFileSync(path.join(workspace, name), text);
-    }
+    fill(workspace, options.files ?? {});
+    if (options.other) fill(path.join(root, "other"), options.other);
+    if (options.other) writeFileSync(several(root), '{"folders": [{"path": "shop"}, {"path": "other"}]}');
     const processes: ChildProcess[] = [];
     const browser = await chromium.launch({
       executablePath: CHROMIUM,
@@ -95,6 +98,7 @@ export class Workbench {
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
       page.setDefaultTimeout(30_000);
       const complaints: string[] = [];
+      for (const name of options.hostTests ? ["codeAutomationLog", "codeAutomationExit"] : []) await page.exposeFunction(name, () => undefined);
       page.on("pageerror", (error) => error.stack?.includes("chat.js") && complaints.push(error.stack));
       page.on("request", (request) => {
         const { protocol, hostname } = new URL(request.url());
@@ -223,21 +227,6 @@ export class Workbench {
   }
 }
 
-/** Wait until something holds, and return it.  What it throws counts as no. */
-export async function until<Result>(look: () => Promise<Result> | Result, patience = 45_000): Promise<NonNullable<Result>> {
-  const end = Date.now() + patience;
-  for (let last = ""; ; ) {
-    try {
-      const found = await look();
-      if (found) return found;
-    } catch (error) {
-      last = String(error);
-    }
-    if (Date.now() > end) throw new Error(`it did not come to be: ${String(look)} ${last}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 async function startModel(root: string, replies: Reply[], processes: ChildProcess[]): Promise<string> {
   const script = path.join(root, "script.json");
   writeFileSync(script, JSON.stringify({ replies }));
@@ -276,6 +265,18 @@ function startCode(root: string, port: number, model: string, options: Options, 
   processes.push(spawn(node, [main, ...common, ...more], { env, cwd: root, stdio: "ignore" }));
 }
 
+function fill(folder: string, files: Record<string, string>): void {
+  mkdirSync(folder);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    writeFileSync(path.join(folder, name), text);
+  }
+}
+
+function several(root: string): string {
+  return path.join(root, "both.code-workspace");
+}
+
 function settings(root: string, options: Options): Record<string, unknown> {
   const command = [PYTHON, "-m", "pygent.lsp", "--log-file", path.join(root, "server.log")];
   return {
@@ -307,7 +308,8 @@ function address(port: number, workspace: string, options: Options): string {
   if (options.hostTests) {
     payload.push(["extensionDevelopmentPath", remote(CLIENT)], ["extensionTestsPath", remote(options.hostTests)]);
   }
-  return `http://127.0.0.1:${port}/?folder=${workspace}&payload=${encodeURIComponent(JSON.stringify(payload))}`;
+  const opened = options.other ? `workspace=${several(path.dirname(workspace))}` : `folder=${workspace}`;
+  return `http://127.0.0.1:${port}/?${opened}&payload=${encodeURIComponent(JSON.stringify(payload))}`;
 }
 
 function freePort(): Promise<number> {
