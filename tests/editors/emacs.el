@@ -80,7 +80,23 @@
   (till "the task's id" (heard "tsk_"))
   (till "the list shows the finished task"
         (progn (pygent "tasks" "") (sleep-for 0.2) (accept-process-output nil 0.1)
-               (heard ":status \"completed\""))))
+               (heard ":status \"completed\"")))
+  ;; pygent.toml as a language: a mistake is marked, completed and mended.
+  (set-buffer-modified-p nil)
+  (find-file "pygent.toml")
+  (unless (eglot-current-server) (start))
+  (insert "modle = \"x\"\n")
+  (eglot--signal-textDocument/didChange)
+  (goto-char (point-min))
+  (forward-char 3)
+  (let ((offered (format "%S" (jsonrpc-request (eglot-current-server) :textDocument/completion
+                                               (eglot--TextDocumentPositionParams)))))
+    (unless (string-match-p ":label \"model\"" offered) (error "completion: %s" offered)))
+  (till "the key is mended"
+        (progn (goto-char (+ 3 (point-min)))
+               (setq answers '("Change `modle` to `model`"))
+               (ignore-errors (eglot-code-actions (point) (point) nil t))
+               (shows "model = \"x\""))))
 
 (condition-case failure
     (progn (steps) (set-buffer-modified-p nil) (kill-emacs 0))

@@ -91,6 +91,19 @@ local function steps()
     vim.wait(200)
     return said('status = "completed"')()
   end, "the list shows the finished task")
+
+  -- pygent.toml as a language: a mistake is marked, completed and mended.
+  vim.cmd("edit! pygent.toml")
+  till(function() return next(vim.lsp.buf_get_clients(0)) ~= nil end, "the settings are attached")
+  vim.api.nvim_buf_set_lines(0, 0, -1, false, { 'modle = "x"' })
+  till(function() return #vim.diagnostic.get(0) > 0 end, "the unknown key is marked")
+  vim.api.nvim_win_set_cursor(0, { 1, 3 })
+  local where = vim.lsp.util.make_position_params()
+  local offered = vim.inspect(vim.lsp.buf_request_sync(0, "textDocument/completion", where, 10000))
+  assert(offered:find('label = "model"', 1, true), offered)
+  choose("Change `modle` to `model`")
+  till(shows('model = "x"'), "the key is mended")
+  till(function() return #vim.diagnostic.get(0) == 0 end, "and no longer marked")
 end
 
 local ok, failure = xpcall(steps, debug.traceback)
