@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pygent.lsp")
 
-FEATURES: tuple[ModuleType, ...] = (conversations, actions, views, settings)
+FEATURES: tuple[ModuleType, ...] = (conversations, settings, actions, views)
 """The modules that `register(server)` language features (see `pygent.lsp.features`), imported above."""
 
 

@@ -152,7 +152,7 @@ async def test_trust_is_a_command(workspace: Path, home: Path, state: Path) -> N
     await form.close()
 
 
-async def test_only_what_the_range_touches_is_mended(form: Form) -> None:
+async def test_only_what_stands_in_the_lines_is_mended(form: Form) -> None:
     form.open("modle = 1\n\nnetwrk = 2\n")
     place = {"start": {"line": 2, "character": 1}, "end": {"line": 2, "character": 1}}
     found = await form.ask("textDocument/codeAction", range=place, context={"diagnostics": []})

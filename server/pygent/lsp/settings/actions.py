@@ -16,7 +16,7 @@ KIND = "quickfix"
 
 
 def actions(server: PygentServer, document: Document, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """The quick fixes for what is wrong in a range; none for clients that take commands only."""
+    """The quick fixes for what is wrong in the lines of a range; none for clients that take commands only."""
     context = params.get("context") or {}
     only = context.get("only")
     wanted = not only or any(f"{KIND}.".startswith(f"{one}.") for one in only)
@@ -48,9 +48,5 @@ def _action(
 
 
 def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two ranges touch."""
-    return _at(one["start"]) <= _at(other["end"]) and _at(other["start"]) <= _at(one["end"])
-
-
-def _at(position: dict[str, int]) -> tuple[int, int]:
-    return position["line"], position["character"]
+    """Whether two ranges are on the same line: who is at a key means what is wrong with its value, too."""
+    return bool(one["start"]["line"] <= other["end"]["line"] and other["start"]["line"] <= one["end"]["line"])
