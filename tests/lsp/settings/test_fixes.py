@@ -73,6 +73,11 @@ ENV_FIXED = [
     ("export PYGENT_MODLE=m # c\n", "Change `PYGENT_MODLE` to `PYGENT_MODEL`", "export PYGENT_MODEL=m # c\n"),
     ("PYGENT_MODEL=a\nPYGENT_MODEL=b\n", "Remove `PYGENT_MODEL`", "PYGENT_MODEL=b\n"),
     ("PYGENT_CONFIRM_BASH='perhaps'\n", "Change it to `1`", "PYGENT_CONFIRM_BASH=1\n"),
+    (
+        "OPENAI_BASE_URL=localhost:1\n",
+        "Change it to `http://localhost:1`",
+        "OPENAI_BASE_URL=http://localhost:1\n",
+    ),
     ("=x\nA=1\n", "Remove the line", "A=1\n"),
 ]
 
@@ -120,6 +125,11 @@ async def test_a_secret_moves_to_the_dotenv_file_and_is_never_shown(form: Form, 
     _, env = action["edit"]["documentChanges"]
     assert env["edits"][0]["newText"] == "\nMY_TOKEN=abc\n"
     assert env["textDocument"] == {"uri": (workspace / ".env").as_uri(), "version": None}
+
+
+async def test_a_key_that_is_there_is_not_put_in_the_place_of(form: Form, workspace: Path) -> None:
+    (workspace / ".env").write_text("OPENAI_API_KEY=mine\n")
+    assert set(await form.actions('api_key = "k"')) == {"Remove `api_key`"}
 
 
 async def test_a_client_without_versions_gets_plain_changes(workspace: Path, home: Path, state: Path) -> None:

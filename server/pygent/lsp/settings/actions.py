@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pygent.config.bindings import Bindings
 from pygent.lsp.diagnostics import Places, of_file
 from pygent.lsp.settings.documents import Document
-from pygent.lsp.settings.edits import Fix, workspace_edit
+from pygent.lsp.settings.edits import Fix, dotenv, workspace_edit
 from pygent.lsp.settings.fixes import fixes
 
 if TYPE_CHECKING:
@@ -29,8 +30,18 @@ def actions(server: PygentServer, document: Document, params: dict[str, Any]) ->
         shown = places.diagnostic(problem)
         if _meet(shown["range"], params["range"]):
             same = [one for one in given if all(one.get(key) == shown[key] for key in ("code", "range"))]
-            found += [_action(server, document, fix, same or [shown]) for fix in fixes(document, problem)]
+            found += [
+                _action(server, document, fix, same or [shown])
+                for fix in fixes(document, problem)
+                if fix.binding is None or not _is_bound(server, document, fix.binding)
+            ]
     return found
+
+
+def _is_bound(server: PygentServer, document: Document, binding: str) -> bool:
+    """Whether the `.env` has a value for that name, which a second line would take the place of."""
+    name = binding.partition("=")[0]
+    return any(one.name == name and one.value for one in Bindings(dotenv(server, document).text).bindings)
 
 
 def _action(

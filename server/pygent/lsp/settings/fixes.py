@@ -12,7 +12,7 @@ from pygent.config import TABLE, VARIABLES, Diagnostic, Setting
 from pygent.config.mend import mended, native
 from pygent.config.outline import Statement
 from pygent.config.places import Place, Range
-from pygent.config.write import literal
+from pygent.config.write import binding, literal
 from pygent.lsp.settings.documents import Document
 from pygent.lsp.settings.edits import Edit, Fix, moved, removed
 from pygent.lsp.settings.values import dotted, placeholder
@@ -207,7 +207,7 @@ def _secret(document: Document, problem: Diagnostic, statement: Statement) -> It
         variable = _variable(name)
         edit = removed(document.file.text, statement.start, statement.end)
         title = f"Move the secret to .env as {variable}"
-        yield Fix(title, [edit], preferred=True, binding=f"{variable}={quoted(raw)}")
+        yield Fix(title, [edit], preferred=True, binding=binding(variable, raw))
     yield from _remove(document, problem, statement)
 
 
@@ -218,13 +218,6 @@ def _movable(name: str) -> bool:
 def _variable(name: str) -> str:
     plain = re.sub(r"\W+", "_", name).upper()
     return "OPENAI_API_KEY" if plain in ("API_KEY", "APIKEY", "OPENAI_API_KEY", "OPENAI_KEY") else plain
-
-
-def quoted(value: str) -> str:
-    """A value as `.env` has it."""
-    if re.fullmatch(r"[\w./:@%+=-]+", value):
-        return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 # -- .env ----------------------------------------------------------------------------------------
@@ -240,18 +233,19 @@ def _of_binding(document: Document, problem: Diagnostic) -> Iterator[Fix]:
     ]
     if not found:
         return
-    binding = found[-1]
+    said = found[-1]
     if problem.near is not None:
-        edit = Edit(binding.place.key, problem.near)
-        yield Fix(f"Change `{binding.name}` to `{problem.near}`", [edit], preferred=True)
-    if problem.code == "badValue" and binding.name in VARIABLES:
-        values = mended(VARIABLES[binding.name].kind, binding.value)[:MOST]
+        edit = Edit(said.place.key, problem.near)
+        yield Fix(f"Change `{said.name}` to `{problem.near}`", [edit], preferred=True)
+    if problem.code == "badValue" and said.name in VARIABLES:
+        offered = mended(VARIABLES[said.name].kind, said.value)
+        values = [value for value in offered if not isinstance(value, list)][:MOST]
         for value in values:
-            written = str(int(value)) if isinstance(value, bool) else quoted(str(value))
-            edit = Edit(binding.place.value, written)
+            written = str(int(value)) if isinstance(value, bool) else binding("", str(value))[1:]
+            edit = Edit(said.place.value, written)
             yield Fix(f"Change it to `{written}`", [edit], preferred=len(values) == 1)
-    edit = removed(text, binding.place.key.start, max(binding.place.key.end, binding.place.value.end))
-    name = f"`{binding.name}`" if binding.name else "the line"
+    edit = removed(text, said.place.key.start, max(said.place.key.end, said.place.value.end))
+    name = f"`{said.name}`" if said.name else "the line"
     yield Fix(f"Remove {name}", [edit], preferred=problem.code == "duplicateKey")
 
 
