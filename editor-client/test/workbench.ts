@@ -96,7 +96,7 @@ export class Workbench {
       const port = await freePort();
       startCode(root, port, model, options, processes);
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-      page.setDefaultTimeout(30_000);
+      page.setDefaultTimeout(60_000);
       const complaints: string[] = [];
       for (const name of options.hostTests ? ["codeAutomationLog", "codeAutomationExit"] : []) await page.exposeFunction(name, () => undefined);
       page.on("pageerror", (error) => error.stack?.includes("chat.js") && complaints.push(error.stack));
