@@ -117,6 +117,12 @@ def test_a_secret_is_in_no_message_and_no_value(workspace: Path, home: Path) -> 
     assert config.settings.persona == "a sandboxed coding assistant."
 
 
+def test_a_secret_in_a_persona_is_not_used(workspace: Path, home: Path) -> None:
+    config = read(workspace, home, '[[task_personas]]\nname = "a"\ndescription = "sk-abcdefghijklmnop"')
+    assert [one.code for one in check(config)] == ["secretInFile"]
+    assert "sk-abc" not in str(config.settings) + str(config.show())
+
+
 ENV_MARKS = [
     ("PYGENT_MODLE=x", "unknownKey", "PYGENT_MODLE"),
     ("PYGENT_WHATEVER=x", "unknownKey", "PYGENT_WHATEVER"),

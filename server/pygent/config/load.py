@@ -284,7 +284,7 @@ def _shown(value: Value) -> dict[str, Any]:
 
 
 def wire(value: Value) -> Any:
-    """A value for people and JSON; a secret's is `set` or `unset`."""
+    """A value for people and JSON; a secret's is `set` or `unset`, and one in another value is left out."""
     if TABLE[value.key].secret:
         return "set" if value.value else "unset"
-    return msgspec.to_builtins(value.value, enc_hook=str)
+    return sources.without_secrets(msgspec.to_builtins(value.value, enc_hook=str))

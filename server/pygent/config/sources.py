@@ -134,6 +134,17 @@ def _take(reading: Reading, origin: Origin, raw: Any) -> None:
         reading.problems.append(_misplaced(origin) or _unknown(origin, TABLE))
 
 
+def without_secrets(value: Any) -> Any:
+    """A built-in value for people to read, with `…` where it looks like a key or holds a password."""
+    if isinstance(value, str):
+        return _SECRET_VALUE.sub("…", value)
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items()}
+    return value
+
+
 def _secret_in(origin: Origin, raw: Any) -> Origin | None:
     """The place of what looks like a key in a value; tables are looked at key by key instead."""
     if isinstance(raw, str) and _SECRET_VALUE.search(raw):
@@ -150,11 +161,14 @@ def _persona(reading: Reading, origin: Origin, index: int, item: Any) -> Any:
     """A persona's table without the keys that TOML put into it by accident; those are taken as top-level."""
     if not isinstance(item, dict):
         return item
+    kept = {}
     for key, value in item.items():
         inner = Origin(origin.layer, key, origin.file, (*origin.at, index, key))
         if key in _OF_PERSONAS:
             if _secret_in(inner, value) is not None:
                 reading.problems.append(_secret(inner))
+            else:
+                kept[key] = value
         elif key in TABLE or key in _TABLES:
             text = f"`{key}` stands inside a [[task_personas]] table; it is taken as top-level."
             fix = "Move the line above the first [[task_personas]]."
@@ -164,7 +178,7 @@ def _persona(reading: Reading, origin: Origin, index: int, item: Any) -> Any:
             reading.problems.append(_secret(inner))
         else:
             reading.problems.append(_unknown(inner, (*_OF_PERSONAS, *TABLE)))
-    return {key: value for key, value in item.items() if key in _OF_PERSONAS}
+    return kept
 
 
 def _variables(found: Iterable[tuple[str, str, Origin]]) -> Reading:

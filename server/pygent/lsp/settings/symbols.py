@@ -8,6 +8,7 @@ from typing import Any
 from pygent.config import TABLE, VARIABLES
 from pygent.config.outline import Statement
 from pygent.config.places import Range
+from pygent.config.sources import without_secrets
 from pygent.lsp.settings.documents import Document
 from pygent.lsp.settings.values import dotted
 
@@ -48,7 +49,7 @@ def _tables(document: Document) -> Iterator[dict[str, Any]]:
             if current is None:
                 yield made
             else:
-                _add(current, made, document.file.text[statement.value.start : statement.value.end])
+                _add(current, made)
     if current is not None:
         yield current
 
@@ -62,12 +63,12 @@ def _pair(document: Document, statement: Statement) -> dict[str, Any]:
     )
 
 
-def _add(table: dict[str, Any], key: dict[str, Any], value: str) -> None:
+def _add(table: dict[str, Any], key: dict[str, Any]) -> None:
     """Put a key into its table, which then reaches to its end; a persona's table shows its name."""
     table["children"].append(key)
     table["range"]["end"] = key["range"]["end"]
     if key["name"] == "name" and table["kind"] == ARRAY:
-        table["detail"] = value.strip("\"'")[:LONGEST]
+        table["detail"] = key.get("detail", "").strip("\"'")
 
 
 def _plain(setting: Any) -> bool:
@@ -76,11 +77,10 @@ def _plain(setting: Any) -> bool:
 
 
 def _detail(document: Document, value: Range) -> str:
-    """A value on one line; none where the file holds a secret by mistake."""
-    line, _ = document.file.span(value)[:2]
-    secret = any(one.code == "secretInFile" and one.line == line for one in document.config.diagnostics)
-    text = " ".join(document.file.text[value.start : value.end].split())
-    return "" if secret else text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    """A value on one line; none where it holds a secret by mistake."""
+    raw = document.file.text[value.start : value.end]
+    text = " ".join(raw.split())
+    return "" if without_secrets(raw) != raw else text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def _symbol(
