@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -200,11 +201,17 @@ def endless() -> Script:
 
 
 async def killed(workspace: Path, url: str, seconds: float, *, tasks: int = 0) -> list[dict[str, Any]]:
-    """Let a server work for a while and kill it; returns what it had announced."""
+    """Let a server work for a while and kill it; returns what it had announced.
+
+    Two of three are killed some time after they first spoke, the others whenever it comes.
+    """
     async with server(workspace, base_url=url) as wire:
         await wire.initialize(workspace, **LONG)
         for n in range(tasks):
             await wire.command("pygent.delegate", prompt=f"task {n}")
+        if seconds > 0.3:
+            with contextlib.suppress(asyncio.TimeoutError):  # of two servers one may have nothing to do
+                await asyncio.wait_for(wire.event("toolFinished"), 2)
         await asyncio.sleep(seconds)
         os.kill(wire.process.pid, signal.SIGKILL)
         await wire.process.wait()
@@ -245,7 +252,7 @@ async def test_fifty_kills_lose_nothing_that_was_announced_and_do_nothing_twice(
     store.close()
     ephemeral = ("textDelta", "reasoningDelta", "toolOutput")
     lasting = [one for one in announced if one["event"]["type"] not in ephemeral]
-    assert len(lasting) > 100  # a busy machine announces less before each kill
+    assert len(lasting) > 250
     for one in lasting:
         assert msgspec.to_builtins(stored[one["sessionId"], one["seq"]]) == one
 
