@@ -279,6 +279,7 @@ async function crashes(bench: Workbench): Promise<void> {
   await fresh(bench);
   const field = bench.chat.locator("textarea");
   await field.fill("Still there?");
+  const shown = await bench.statuses();
   process.kill(server, "SIGKILL");
   await field.press("Enter");
   await until(async () => {
@@ -287,5 +288,6 @@ async function crashes(bench: Workbench): Promise<void> {
     if (bench.servers().some((one) => one !== server) && (await field.inputValue()) === "Still there?") await field.press("Enter");
     return undefined;
   });
+  assert.ok((await shown()).includes("Pygent: error"), "the crash is shown, however shortly");
   assert.notDeepEqual(bench.servers(), [server]);
 }

@@ -171,6 +171,22 @@ export class Workbench {
     await this.page.locator(".part.statusbar .statusbar-item", { hasText: text }).first().waitFor();
   }
 
+  /** Note every text that Pygent's status shows from now on; gives those that it has shown. */
+  async statuses(): Promise<() => Promise<string[]>> {
+    await this.page.evaluate(() => {
+      const shown: string[] = ((window as unknown as { shown: string[] }).shown = []);
+      const look = () => {
+        for (const item of document.querySelectorAll(".part.statusbar .statusbar-item")) {
+          const text = item.textContent.trim();
+          if (text.startsWith("Pygent") && !shown.includes(text)) shown.push(text);
+        }
+      };
+      const bar = document.querySelector(".part.statusbar");
+      if (bar) new MutationObserver(look).observe(bar, { subtree: true, childList: true, characterData: true });
+    });
+    return () => this.page.evaluate(() => (window as unknown as { shown: string[] }).shown);
+  }
+
   /** Wait until the window has stored something of its own state, as it does a moment after it changed. */
   async stored(text: string): Promise<void> {
     await until(() =>
