@@ -116,10 +116,6 @@ class Buffer:
         """Two indices into the text as a range in the client's units."""
         return {"start": self.position(start), "end": self.position(end)}
 
-    def slice(self, span: Range) -> str:
-        """The text in a range."""
-        return self.text[self.offset(span["start"]) : self.offset(span["end"])]
-
     def change(self, changes: list[dict[str, Any]], version: int | None) -> None:
         """Take in the changes of a `didChange`, ranged ones and whole texts."""
         for one in changes:

@@ -161,10 +161,6 @@ class Conversations:
         holds = [folder for folder in self._server.folders() if folder.root in real.parents]
         return max(holds, key=lambda folder: len(folder.root.parts), default=None)
 
-    def shows(self, session_id: str) -> bool:
-        """Whether an open document shows a session, so that it can be asked there."""
-        return any(page.session_id == session_id and self._is_open(page) for page in self._pages.values())
-
     def hear(self, envelope: Envelope) -> None:
         """Show an event in the documents of its session, or of the session that delegated its task."""
         if not self._pages:
