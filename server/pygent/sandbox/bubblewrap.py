@@ -57,14 +57,7 @@ class BubblewrapSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return SandboxStatus(
-            requested=self._profile.requested,
-            effective="bubblewrap",
-            reason=self._profile.reason,
-            network=self._profile.limits.network,
-            workspace=self.workdir,
-            limits=self._profile.describe("memory", "processes", "fileSize"),
-        )
+        return self._profile.status("bubblewrap", self.workdir, "memory", "processes", "fileSize")
 
     async def start(self) -> None:
         """Try the full arguments, once in a process: user namespaces may be missing or forbidden."""

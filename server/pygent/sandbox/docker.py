@@ -52,15 +52,9 @@ class DockerSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return SandboxStatus(
-            requested=self._profile.requested,
-            effective="docker",
-            reason=self._profile.reason,
-            image=self._profile.image,
-            network=self._profile.limits.network,
-            workspace=self.workdir,
-            limits=self._profile.describe(*self._limits),
-            container_id=None if self._line is None else self._line.container_id,
+        container = None if self._line is None else self._line.container_id
+        return self._profile.status(
+            "docker", self.workdir, *self._limits, image=self._profile.image, container_id=container
         )
 
     async def start(self) -> None:

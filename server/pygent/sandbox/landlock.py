@@ -60,14 +60,7 @@ class LandlockSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return SandboxStatus(
-            requested=self._profile.requested,
-            effective="landlock",
-            reason=self._profile.reason,
-            network=self._profile.limits.network,
-            workspace=self.workdir,
-            limits=self._profile.describe("memory", "processes", "fileSize"),
-        )
+        return self._profile.status("landlock", self.workdir, "memory", "processes", "fileSize")
 
     async def start(self) -> None:
         """End what the dead left, and try a command: the kernel may be too old."""

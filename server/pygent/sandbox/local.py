@@ -43,14 +43,7 @@ class LocalSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return SandboxStatus(
-            requested=self._profile.requested,
-            effective="local",
-            reason=self._profile.reason,
-            network=True,
-            workspace=self.workdir,
-            limits=self._profile.describe("memory", "processes", "fileSize"),
-        )
+        return self._profile.status("local", self.workdir, "memory", "processes", "fileSize", network=True)
 
     async def start(self) -> None:
         """End what the commands of a killed server left running."""

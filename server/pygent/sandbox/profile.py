@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
+from pygent.records import Isolation
+from pygent.sandbox import SandboxStatus
 from pygent.workspace import PROTECTED, SECRETS
 
 SECRET_NAMES = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASS*", "*CREDENTIAL*", "*AUTH*", "*SOCK*")
@@ -82,6 +85,18 @@ class Profile:
             for name, value in self.environ.items()
             if name not in NEVER and any(_named(name, wanted) for wanted in self.limits.env)
         }
+
+    def status(self, effective: Isolation, workspace: str, *limits: str, **more: Any) -> SandboxStatus:
+        """The facts for people; `limits` names those that this kind keeps, `more` are facts of its own."""
+        facts = {"network": self.limits.network, **more}
+        return SandboxStatus(
+            requested=self.requested,
+            effective=effective,
+            reason=self.reason,
+            workspace=workspace,
+            limits=self.describe(*limits),
+            **facts,
+        )
 
     def describe(self, *names: str) -> dict[str, str]:
         """Those of the limits that are in force, in words for people."""
