@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import tomli
 
 from pygent.blocking import LoopThread
-from pygent.config import VARIABLES, Settings, load
+from pygent.config import Settings, load
 from pygent.errors import ConfigInvalid
 
 _config: list[Path] = []
@@ -74,19 +73,9 @@ def load_snapshot(path: str | Path) -> Path:
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
         raise ConfigInvalid(f"There is no snapshot {folder}.", "Give the folder that /save made.")
-    _snapshot.clear()
-    _snapshot.update(_saved(folder / "env.json"))
     workspace = folder / "workspace"
-    _snapshot["PYGENT_WORKSPACE"] = str(workspace)
+    _snapshot.clear()
+    _snapshot.update(PYGENT_SNAPSHOT=str(folder), PYGENT_WORKSPACE=str(workspace))
     if (folder / "history.json").is_file():
         _snapshot["PYGENT_HISTORY_FILE"] = str(folder / "history.json")
     return workspace
-
-
-def _saved(path: Path) -> dict[str, str]:
-    """The settings of a snapshot of Pygent 1.0, which kept the environment, without its secrets."""
-    try:
-        data = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
-        return {}
-    return {name: value for name, value in data.items() if name in VARIABLES and not VARIABLES[name].secret}
