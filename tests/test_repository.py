@@ -74,6 +74,14 @@ def test_generated_pages_are_fresh() -> None:
     assert reference.table() in page, "python -m pygent.config.reference"
 
 
+def test_the_architecture_names_every_module() -> None:
+    page = (REPOSITORY / "docs/architecture.md").read_text()
+    modules = [path for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()]
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in modules]
+    wanted = [name for name in names if not name.startswith("__")]
+    assert [name for name in wanted if f"`{name}`" not in page] == []
+
+
 def test_the_docs_name_every_command_and_setting() -> None:
     text = (REPOSITORY / "docs/protocol.md").read_text()
     assert [name for name in COMMANDS if f"`{name}`" not in text] == []

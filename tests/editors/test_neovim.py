@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.conftest import REPOSITORY
 from tests.editors.page import block
 from tests.editors.seat import FLOW, need, sit
 
@@ -23,3 +24,8 @@ async def test_the_whole_flow(workspace: Path, tmp_path: Path, bwrap: str) -> No
     assert (workspace / "a.py").read_text() == "value = 1\n"
     assert (workspace / "allowed").exists()
     assert not (workspace / "denied").exists()
+
+
+def test_the_example_is_what_is_run() -> None:
+    example = (REPOSITORY / "examples/neovim.lua").read_text()
+    assert example.split("\n", 1)[1] == block("neovim", "lua")
