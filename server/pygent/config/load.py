@@ -6,6 +6,7 @@ so that a front end always starts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -243,12 +244,15 @@ def _stack(found: Sequence[Value]) -> dict[str, Value]:
     by_key: dict[str, list[Value]] = {key: [] for key in TABLE}
     for value in found:
         by_key[value.key].append(value)
-    return {
-        key: replace((said or [_default(TABLE[key])])[0], shadowed=tuple(said[1:]))
-        for key, said in by_key.items()
-    }
+    return {key: _over(said) if said else _default(TABLE[key]) for key, said in by_key.items()}
 
 
+def _over(said: list[Value]) -> Value:
+    strongest, *weaker = said
+    return replace(strongest, shadowed=tuple(weaker)) if weaker else strongest
+
+
+@functools.cache
 def _default(setting: Setting) -> Value:
     return Value(setting.key, setting.default, Origin("default"))
 
