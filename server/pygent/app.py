@@ -48,10 +48,10 @@ class App:
         self.store = Store(self.launch.state)
         self.logs = Logs()
         self.logs.add(self.launch.state / "pygent.log")
-        self.approvals = Approvals()
+        self.approvals = Approvals(self.store)
         self.clients: list[Client] = []
         self.sessions = Sessions(self.launch, self.store, self.logs, self.approvals, self.clients)
-        self.tasks = Tasks(self.sessions, self.store, self.clients)
+        self.tasks = Tasks(self.sessions, self.store, self.approvals, self.clients)
         self.sessions.delegation = lambda session_id, folder: SessionTasks(self.tasks, session_id, folder)
         self._cleaning: asyncio.Task[None] | None = None
         self.messages: dict[str, tuple[str, str]] = {}

@@ -1,47 +1,44 @@
-"""Consent and answers: each is resolved exactly once, by whichever client speaks first."""
+"""Consent and answers: each is resolved exactly once, by whoever speaks first, in this process or another."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from pygent.events import Client
 from pygent.records import Approval, Decision, Question
+from pygent.store import Store
 
 log = logging.getLogger("pygent.approvals")
 Asked = TypeVar("Asked", Approval, Question)
-Reply = TypeVar("Reply", Decision, str)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting(Generic[Asked, Reply]):
-    asked: Asked
-    answer: asyncio.Future[tuple[Reply, str]]
-
-    def take(self, reply: Reply, by: str) -> bool:
-        if self.answer.done():
-            return False
-        self.answer.set_result((reply, by))
-        return True
+POLL = 0.25
+"""Seconds between looks for what other processes answered, while something waits here."""
 
 
 class Approvals:
-    """The approvals of a process that wait for somebody, and its questions."""
+    """What waits for somebody, of every process that shares the store, which says whose answer was first."""
 
-    def __init__(self) -> None:
-        self._approvals: dict[str, _Waiting[Approval, Decision]] = {}
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._watch: asyncio.Task[None] | None = None
 
     def pending(self) -> list[Approval]:
-        """Those that still wait, the oldest first."""
-        return [waiting.asked for waiting in self._approvals.values()]
+        """The approvals that still wait, the oldest first."""
+        return self._store.pending_approvals()
 
     def respond(self, approval_id: str, decision: Decision, by: str) -> bool:
         """Answer an approval; False if it no longer waits."""
-        waiting = self._approvals.get(approval_id)
-        return waiting is not None and waiting.take(decision, by)
+        return self._reply(approval_id, decision, by)
+
+    def answer(self, session_id: str, text: str, by: str) -> bool:
+        """Answer the question of a session; False if none waits."""
+        question_id = self._store.pending_question(session_id)
+        return question_id is not None and self._reply(question_id, text, by)
 
     async def request(
         self, approval: Approval, clients: Sequence[Client], timeout: float
@@ -50,50 +47,67 @@ class Approvals:
 
         Without one after `timeout` seconds it is declined.  Returns the decision and who made it.
         """
-        waiting = self._approvals[approval.id] = _Waiting(approval, _future())
-        asking = [asyncio.ensure_future(_ask(waiting, client.approve, client.name)) for client in clients]
-        try:
-            return await asyncio.wait_for(waiting.answer, timeout)
-        except asyncio.TimeoutError:
+        asking = [self._ask(approval, client.approve, client.name) for client in clients]
+        reply = await self._wait(approval, asking, timeout, patient=True)
+        if reply is None:
             said = Decision(decision="decline", feedback=f"Nobody answered within {timeout:g} s.")
             return said, "timeout"
-        finally:
-            del self._approvals[approval.id]
-            _stop(asking)
+        return msgspec.json.decode(reply[0], type=Decision), reply[1]
 
     async def ask(self, question: Question, clients: Sequence[Client], timeout: float) -> str | None:
         """Ask every client; the first answer counts.
 
-        None if no client can answer, or none does within `timeout` seconds.
+        None if no client can answer, or nobody does within `timeout` seconds.
         """
-        waiting: _Waiting[Question, str] = _Waiting(question, _future())
-        asking = [asyncio.ensure_future(_ask(waiting, client.ask, client.name)) for client in clients]
-        ends: set[asyncio.Future[Any]] = {waiting.answer, asyncio.gather(*asking)}
+        asking = [self._ask(question, client.ask, client.name) for client in clients]
+        reply = await self._wait(question, asking, timeout, patient=False)
+        return None if reply is None else msgspec.json.decode(reply[0], type=str)
+
+    async def _wait(
+        self, asked: Approval | Question, asking: list[Any], timeout: float, *, patient: bool
+    ) -> tuple[bytes, str] | None:
+        """The first answer; without patience no longer than some client may have one."""
+        self._store.post_asked(asked)
+        answered = self._waiting[asked.id] = asyncio.Event()
+        jobs = [asyncio.ensure_future(one) for one in asking]
+        ends: set[asyncio.Future[Any]] = {asyncio.ensure_future(answered.wait())}
+        stops = [*jobs, *ends]
+        if not patient:
+            ends.add(asyncio.gather(*jobs, return_exceptions=True))
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_replies())
+        reply = None
         try:
             await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return waiting.answer.result()[0] if waiting.answer.done() else None
         finally:
-            _stop(asking)
+            for one in stops:  # tells the clients that were not the first
+                one.cancel()
+            del self._waiting[asked.id]
+            reply = self._store.take_reply(asked.id)
+        return reply
 
+    async def _ask(self, asked: Asked, ask: Callable[[Asked], Awaitable[object]], name: str) -> None:
+        """Take a client's answer, if it has one; a client that breaks has none."""
+        try:
+            reply = await ask(asked)
+        except Exception:
+            log.exception("a client failed to answer")
+            return
+        if reply is not None:
+            self._reply(asked.id, reply, name)
 
-def _future() -> asyncio.Future[tuple[Reply, str]]:
-    return asyncio.get_running_loop().create_future()
+    def _reply(self, asked_id: str, reply: object, by: str) -> bool:
+        resolved = self._store.reply(asked_id, reply, by)
+        self._wake()
+        return resolved
 
+    def _wake(self) -> None:
+        for asked_id in self._store.replied():
+            if asked_id in self._waiting:
+                self._waiting[asked_id].set()
 
-async def _ask(
-    waiting: _Waiting[Asked, Reply], ask: Callable[[Asked], Awaitable[Reply | None]], name: str
-) -> None:
-    """Take a client's answer, if it has one; a client that breaks has none."""
-    try:
-        reply = await ask(waiting.asked)
-    except Exception:
-        log.exception("a client failed to answer")
-        return
-    if reply is not None:
-        waiting.take(reply, name)
-
-
-def _stop(asking: Sequence[asyncio.Task[None]]) -> None:
-    """Tell the clients that were not the first that it is answered."""
-    for task in asking:
-        task.cancel()
+    async def _watch_replies(self) -> None:
+        while self._waiting:
+            self._wake()
+            await asyncio.sleep(POLL)
+        self._watch = None

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from pygent import git, snapshots
+from pygent.approvals import Approvals
 from pygent.errors import PygentError
 from pygent.events import Client, TaskChanged
 from pygent.folder import Folder
@@ -51,9 +52,12 @@ class DelegateRequest:
 class Tasks:
     """The tasks of every process that shares the store; those of this one run in its queue."""
 
-    def __init__(self, sessions: Sessions, store: Store, clients: Sequence[Client]) -> None:
+    def __init__(
+        self, sessions: Sessions, store: Store, approvals: Approvals, clients: Sequence[Client]
+    ) -> None:
         self._sessions = sessions
         self._store = store
+        self._approvals = approvals
         self._clients = clients
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
         self._queue = EmbeddedQueue(store, self._run, self._announce)
@@ -190,11 +194,13 @@ class Tasks:
     def send(self, task_id: str, text: str) -> bool:
         """Say something to a task: at its next step while it runs, as a further turn once it has ended.
 
-        It answers a task that waits for an answer, and reaches one of another process, too.
+        It answers a question that the task has asked, and reaches one of another process, too.
         Raises PygentError `notFound`.
         """
         task = self._store.task(task_id)
         text = Redactor(self._home(task).settings.api_key).whole(text)
+        if self._approvals.answer(task.session_id, text, "message"):
+            return True
         self._store.post(task.session_id, text, new_id("trn"), steers=True)
         if not self._queue.settled(task) or not self._queue.claim(task_id):
             return True  # whichever process has the task reads it at its next step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, folder TEXT, updated_at INTEGER NOT NULL, task_id TEXT, owner TEXT,
@@ -29,6 +29,12 @@ CREATE TABLE mail (number INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT
 CREATE INDEX mail_by_session ON mail (session_id, number)
 """,
     2: "CREATE INDEX tasks_by_parent ON tasks (parent, id)",
+    3: """
+CREATE TABLE asked (
+    id TEXT PRIMARY KEY, session_id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,
+    body BLOB NOT NULL, reply BLOB, said_by TEXT
+)
+""",
 }
 """What brings a file of a version to the next one."""
 
@@ -44,6 +50,15 @@ class Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+class Records:
+    """A part of the store: the open file."""
+
+    _db: sqlite3.Connection
+
+    def _transaction(self) -> Transaction:
+        return Transaction(self._db)
 
 
 def open_database(path: Path) -> sqlite3.Connection:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pygent.asked import AskedRecords
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Checkpoint, Envelope
 from pygent.leases import Owner
@@ -28,7 +29,7 @@ _KIND = "substr(CAST(substr(body, 10, 24) AS TEXT), 1, instr(CAST(substr(body, 1
 """The type of an event, without decoding it: it stands first, as `{"type":"…"`."""
 
 
-class Store(TaskRecords):
+class Store(TaskRecords, AskedRecords):
     """The records of one state folder; several processes may have it open.
 
     Raises PygentError (`conflict`) when the file can't be used.

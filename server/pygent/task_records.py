@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from pygent.errors import PygentError
 from pygent.leases import Owner
 from pygent.records import Failure, Task
-from pygent.schema import Transaction
+from pygent.schema import Records
 
 UNFINISHED = ("queued", "running", "waiting")
 _UNFINISHED = str(UNFINISHED)
@@ -21,10 +20,9 @@ _task = msgspec.json.Decoder(Task)
 _encode = msgspec.json.Encoder().encode
 
 
-class TaskRecords:
+class TaskRecords(Records):
     """Tasks as they stand, whichever process runs them."""
 
-    _db: sqlite3.Connection
     owner: Owner
 
     def save_task(self, task: Task) -> None:
@@ -147,6 +145,3 @@ class TaskRecords:
 
     def _release(self, table: str, key: str) -> None:
         self._db.execute(f"UPDATE {table} SET owner=NULL WHERE id=? AND owner=?", (key, self.owner.token))
-
-    def _transaction(self) -> Transaction:
-        return Transaction(self._db)

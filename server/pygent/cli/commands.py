@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pygent.cli.approvals import approvals
 from pygent.cli.config import config, location
 from pygent.cli.console import Console, ago, brief, safe
 from pygent.cli.grammar import UsageError
@@ -134,4 +135,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "doctor": doctor,
     "trust": trust,
     "tasks": tasks,
+    "approvals": approvals,
 }

@@ -76,6 +76,22 @@ COMMANDS: dict[str, Word] = {
             "delete": "forget tasks and remove their folders",
         },
     ),
+    "approvals": Word(
+        "answer what waits for your consent",
+        "What tasks and sessions of every process want to do and wait for, each with the exact command or "
+        "change. An approval is named by its id or the end of it; whoever answers first decides.",
+        (
+            ("pygent approvals", "what waits"),
+            ("pygent approvals allow ID", "this once"),
+            ("pygent approvals allow ID --for-session", "and whenever the same is asked in its session"),
+            ('pygent approvals deny ID "use git mv"', "the reason is told to the agent"),
+        ),
+        {
+            "list": "what waits, in full (without an action: this)",
+            "allow": "let it happen",
+            "deny": "don't; words after the id are told to the agent",
+        },
+    ),
     "sessions": Word(
         "list conversations, newest first",
         "The conversations of the current folder, to go on with by `pygent --resume SESSION`.",
@@ -295,6 +311,11 @@ def _tasks(to: Parser) -> None:
     to.add_argument("--once", action="store_true", help="`list` does not follow the tasks on a terminal")
 
 
+def _approvals(to: Parser) -> None:
+    to.add_argument("words", nargs="*", metavar="ID", help="the approval; for `deny` then the reason")
+    to.add_argument("--for-session", action="store_true", help="`allow` it from now on in its session")
+
+
 def _sessions(to: Parser) -> None:
     to.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
     to.add_argument("--all", action="store_true", help="of every folder")
@@ -319,6 +340,7 @@ _ARGUMENTS = {
     "run": _run,
     "delegate": _delegate,
     "tasks": _tasks,
+    "approvals": _approvals,
     "sessions": _sessions,
     "sandbox": _sandbox,
     "demo": _demo,

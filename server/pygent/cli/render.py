@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from pygent.budget import worded
 from pygent.cli import markdown
+from pygent.cli.approvals import show_approval
 from pygent.cli.console import Console, cut, fitting, safe
-from pygent.cli.lines import Events, asks_for_task, show_diff
+from pygent.cli.lines import Events, asks_for_task
 from pygent.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -35,11 +36,6 @@ FRAMES, PLAIN_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 ANSWERS: dict[str, Verdict] = {"y": "accept", "s": "acceptForSession", "c": "cancel"}
 SAID = {"accept": "allowed", "acceptForSession": "allowed for this session", "decline": "declined"}
 CHOICES = "[y]es  [s]ession  [n]o, because …  [c]ancel > "
-WHERE = {
-    "docker": "in Docker",
-    "bubblewrap": "in the bubblewrap sandbox",
-    "landlock": "in the Landlock sandbox",
-}
 
 
 class Screen:
@@ -227,17 +223,8 @@ class Screen:
 
     def _show(self, approval: Approval) -> None:
         self._settle()
-        console = self._console
-        where = WHERE[approval.isolation]
-        console.say(f"? {approval.title} ({where})" if approval.command else f"? {approval.title}", "yellow")
         said = self._doing == f"$ {approval.command}" and approval.session_id == self.session_id
-        if approval.diff:
-            show_diff(console, approval.diff)
-        elif not said:
-            for line in (approval.command or approval.detail).split("\n"):
-                console.say(f"  {line}")
-        if approval.isolation == "local" and approval.command:
-            console.say("  There is NO SANDBOX: this runs directly on your machine.", "red")
+        show_approval(self._console, approval, said=said)
 
     async def _ask(self, label: str) -> str:
         self._ask_label, self._answer = label, asyncio.get_running_loop().create_future()

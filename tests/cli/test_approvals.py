@@ -1,0 +1,165 @@
+"""Approvals and questions that another process answers: seen from anywhere, resolved once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from tests.cli.program import Program
+from tests.lsp.wire import IGNORE, Wire, server
+from tests.story import Person, call, story
+from tests.test_recovery import ended
+
+from pygent.cli.approvals import show_approval
+from pygent.cli.console import Console
+from pygent.delegation import DelegateRequest
+from pygent.events import ApprovalResolved, QuestionAnswered, QuestionAsked
+from pygent.records import Approval, Decision, Isolation
+from pygent.replay import Reply
+from pygent.store import Store
+
+DONE = Reply(text="All done.", times=0)
+TOUCH = call("bash", cmd="touch x")
+ASK = call("ask_user", prompt="Tabs or spaces?")
+
+
+class Slow(Person):
+    """A front end with a person who is at lunch."""
+
+    async def ask(self, question: Any) -> str | None:
+        return await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+async def asked(workspace: Path, pygent: Callable[..., Program]) -> AsyncIterator[tuple[Wire, Program, str]]:
+    """A server whose task waits for consent, a shell beside it, and the task's id."""
+    program = pygent(TOUCH, DONE)
+    async with server(workspace, base_url=program.base_url) as wire:
+        await wire.initialize(workspace, events=True, approvals=True)
+        wire.answers["pygent/approve"] = lambda params: IGNORE
+        task = (await wire.command("pygent.delegate", prompt="touch it"))["task"]["id"]
+        await wire.event("approvalRequested")
+        yield wire, program, task
+
+
+async def run(program: Program, *arguments: str) -> Any:
+    return await asyncio.to_thread(program, *arguments)
+
+
+def result(journal: Path) -> str:
+    """What the model was told of its last call."""
+    requests = [json.loads(line) for line in journal.read_text().splitlines()]
+    return str([one for one in requests[-1]["messages"] if one["role"] == "tool"][-1]["content"])
+
+
+@pytest.mark.e2e
+async def test_a_shell_allows_what_an_editor_asks(asked: tuple[Wire, Program, str], workspace: Path) -> None:
+    wire, program, task = asked
+    shown = await run(program, "approvals")
+    (approval,) = json.loads((await run(program, "approvals", "--json")).stdout)["approvals"]
+    assert shown.stdout.strip() == approval["id"]
+    assert "[Task: touch it]" in shown.stderr
+    assert "touch x" in shown.stderr
+    done = await run(program, "approvals", "allow", approval["id"][-6:])
+    assert (done.returncode, done.stderr.strip()) == (0, "allowed")
+    assert (await ended(wire, task))["status"] == "completed"
+    assert (Path(wire.events("taskChanged")[-1]["event"]["task"]["workspace"]) / "x").exists()
+    (resolved,) = wire.events("approvalResolved")
+    assert (resolved["event"]["decision"], resolved["event"]["by"]) == ("accept", "cli")
+    late = await run(program, "approvals", "deny", approval["id"])
+    assert late.returncode == 1
+    assert "No approval that waits" in late.stderr
+
+
+@pytest.mark.parametrize("isolation", get_args(Isolation))
+def test_every_isolation_is_named(isolation: Any) -> None:
+    asked = Approval(
+        id="apr_1",
+        session_id="ses_1",
+        kind="command",
+        title="Run",
+        detail="",
+        command="id\nls",
+        isolation=isolation,
+    )
+    console = Console(io.StringIO(), io.StringIO(), colour=False)
+    show_approval(console, asked)
+    shown = console.err.getvalue()  # type: ignore[attr-defined]
+    assert "  id\n  ls\n" in shown
+    assert ("NO SANDBOX" in shown) == (isolation == "local")
+
+
+@pytest.mark.e2e
+async def test_a_shell_denies_with_a_reason(asked: tuple[Wire, Program, str], tmp_path: Path) -> None:
+    wire, program, task = asked
+    (approval,) = (await wire.command("pygent.approvals"))["approvals"]
+    assert (await run(program, "approvals", "deny", approval["id"], "leave", "it")).returncode == 0
+    done = await ended(wire, task)
+    assert (done["status"], done["changedFiles"]) == ("completed", [])
+    assert "leave it" in result(tmp_path / "journal")
+    assert await wire.command("pygent.approvals") == {"approvals": []}
+
+
+@pytest.mark.e2e
+async def test_of_many_who_answer_at_once_one_decides(asked: tuple[Wire, Program, str]) -> None:
+    wire, program, task = asked
+    (approval,) = (await wire.command("pygent.approvals"))["approvals"]
+    fields = {"approvalId": approval["id"], "decision": "accept"}
+    shells = [run(program, "approvals", "deny", approval["id"], str(n)) for n in range(3)]
+    editor, *others = await asyncio.gather(wire.command("pygent.approval.respond", **fields), *shells)
+    assert [editor["resolved"], *(one.returncode == 0 for one in others)].count(True) == 1
+    await ended(wire, task)
+    assert len(wire.events("approvalResolved")) == 1
+
+
+@pytest.mark.e2e
+async def test_what_a_killed_server_asked_waits_no_longer(asked: tuple[Wire, Program, str]) -> None:
+    wire, program, _ = asked
+    (approval,) = (await wire.command("pygent.approvals"))["approvals"]
+    os.kill(wire.process.pid, signal.SIGKILL)
+    await wire.process.wait()
+    late = await run(program, "approvals", "allow", approval["id"])
+    assert late.returncode == 1
+    assert json.loads((await run(program, "approvals", "--json")).stdout) == {"approvals": []}
+
+
+async def test_what_is_said_to_a_task_that_asks_is_the_answer(workspace: Path, state: Path) -> None:
+    async with story(workspace, ASK, Reply(text="Tabs it is."), state=state, person=Slow()) as tale:
+        task = await tale.app.tasks.delegate(DelegateRequest("indent it", tale.folder))
+        await tale.person.until(QuestionAsked)
+        async with story(workspace, state=state) as other:
+            assert other.app.tasks.get(task.id).waiting_for == "[Task: indent it] Tabs or spaces?"
+            assert other.app.tasks.send(task.id, "tabs")
+            (done,) = await other.app.tasks.wait([task.id], 30)
+        assert done.status == "completed"
+        assert [event.answer for event in tale.person.of(QuestionAnswered)] == ["tabs"]
+        assert tale.last_result().endswith(": tabs")
+        assert tale.app.store.mail(task.session_id) == []
+
+
+async def test_an_answer_that_was_taken_counts_at_the_very_end_of_the_wait(
+    workspace: Path, state: Path
+) -> None:
+    """Whoever was told that it is resolved was not told so in vain, though nobody had looked yet."""
+    wait = {"timeout": 0.01}
+    async with story(workspace, TOUCH, DONE, state=state, confirm_bash=True, approvals=wait) as tale:
+        other = Store(state)
+        tale.person.approve = lambda approval: later(other, approval.id)  # type: ignore[method-assign]
+        await tale.app.tasks.delegate(DelegateRequest("touch it", tale.folder))
+        resolved = await tale.person.until(ApprovalResolved)
+        assert (resolved.decision, resolved.by) == ("accept", "other")
+        other.close()
+
+
+async def later(other: Store, approval_id: str) -> None:
+    """Answer in another process's name and let the time run out before this one can look."""
+    assert other.reply(approval_id, Decision(decision="accept"), "other")
+    time.sleep(0.05)
