@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.registry"]
 REPOSITORY = Path(__file__).parent.parent
 TEST_IMAGE = "pygent-test/python:slim"
 

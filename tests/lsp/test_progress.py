@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.lsp.wire import IGNORE, REFUSE, Wire, editor
+from tests.registry import docker, relay
 from tests.story import call
 
 from pygent.replay import Match, Reply
@@ -122,9 +124,7 @@ async def test_a_command_that_is_refused_ends_its_progress(workspace: Path) -> N
 
 
 @pytest.mark.docker
-async def test_pulling_an_image_shows_progress_that_can_be_cancelled(
-    workspace: Path, docker_image: str
-) -> None:
+async def test_a_pull_that_fails_ends_its_progress(workspace: Path, docker_image: str) -> None:
     env = {"PYGENT_USE_DOCKER": "1", "PYGENT_IMAGE": "127.0.0.1:9/none/such:latest"}
     async with editor(workspace, DONE, capabilities=SHOWS, env=env) as wire:
         error = await wire.refusal("pygent.sandbox.status")
@@ -132,3 +132,46 @@ async def test_pulling_an_image_shows_progress_that_can_be_cancelled(
         (token,) = created(wire)
         values = await wire.until(lambda: (v := told(wire, token)) and v[-1]["kind"] == "end" and v)
         assert "Pulling the image 127.0.0.1:9/none/such" in values[0]["message"]
+
+
+def running(wire: Wire, what: str) -> bool:
+    return any(what in value.get("message", "") for value in told(wire))
+
+
+@pytest.mark.docker
+async def test_the_cancel_of_a_pull_for_a_command_ends_it(workspace: Path, pushed: str) -> None:
+    async with relay(5000, 0.5, first=400_000) as way:
+        env = {"PYGENT_USE_DOCKER": "1", "PYGENT_IMAGE": f"127.0.0.1:{way.port}/{pushed}"}
+        async with editor(workspace, DONE, capabilities=SHOWS, env=env) as wire:
+            _, answer = wire.begin("workspace/executeCommand", {"command": "pygent.sandbox.status"})
+            await wire.until(lambda: running(wire, "Pulling the image"))
+            await way.busy()
+            (token,) = created(wire)
+            wire.tell("window/workDoneProgress/cancel", {"token": token})
+            assert (await asyncio.wait_for(answer, 30))["error"]["code"] == -32800
+            await wire.until(lambda: told(wire, token)[-1]["kind"] == "end")
+            await asyncio.wait_for(way.idle(), 30)
+
+
+@pytest.mark.docker
+async def test_the_cancel_of_a_turn_that_pulls_ends_both_and_the_next_pulls_again(
+    workspace: Path, pushed: str
+) -> None:
+    async with relay(5000, 0.5, first=400_000) as way:
+        image = f"127.0.0.1:{way.port}/{pushed}"
+        env = {"PYGENT_USE_DOCKER": "1", "PYGENT_IMAGE": image}
+        async with editor(workspace, DONE, capabilities=SHOWS, env=env, events=True, **FREE) as wire:
+            _, answer = wire.begin(
+                "workspace/executeCommand", {"command": "pygent.chat", "arguments": ["go"]}
+            )
+            await wire.until(lambda: running(wire, "Pulling the image"))
+            await way.busy()
+            (token,) = created(wire)
+            wire.tell("window/workDoneProgress/cancel", {"token": token})
+            assert (await asyncio.wait_for(answer, 30))["result"]["status"] == "cancelled"
+            await wire.until(lambda: told(wire, token)[-1] == {"kind": "end", "message": "cancelled"})
+            await asyncio.wait_for(way.idle(), 30)
+            assert [one["event"]["status"] for one in wire.events("turnFinished")] == ["cancelled"]
+            way.hurry.set()
+            assert (await wire.command("pygent.chat", "again"))["status"] == "completed"
+    docker("rmi", "--force", image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -11,12 +10,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import TEST_IMAGE, missing
+from tests.conftest import TEST_IMAGE
+from tests.registry import SILENT, docker, relay
 
 from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
@@ -27,13 +26,6 @@ from pygent.sandbox.docker import DockerSandbox
 from pygent.sandbox.owner import process_identity
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_image")]
-REGISTRY = "127.0.0.1:5000"
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 async def start(
@@ -46,67 +38,12 @@ async def start(
     )
 
 
-@pytest.fixture(scope="module")
-def registry() -> str:
-    """A registry on loopback (scripts/docker-engine registry)."""
-    try:
-        urllib.request.urlopen(f"http://{REGISTRY}/v2/", timeout=2).close()
-    except OSError:
-        missing(f"no registry on {REGISTRY} (scripts/docker-engine registry)")
-    return REGISTRY
-
-
-@pytest.fixture
-def pushed(registry: str, docker_image: str) -> Iterator[str]:
-    """The path of an image in the registry that the engine has to pull 20 MB of."""
-    name = f"pygent-test-{os.getpid()}-{time.time_ns()}"
-    path, reference = f"{name}/image:1", f"{registry}/{name}/image:1"
-    docker("run", "--name", name, docker_image, "sh", "-c", "head -c 20000000 /dev/urandom > /blob")
-    docker("commit", name, reference)
-    docker("rm", name)
-    docker("push", reference)
-    docker("rmi", reference)
-    yield path
-    docker("rmi", reference, check=False)
-
-
-@contextlib.asynccontextmanager
-async def relay(target: str | int, pace: float = 0.0) -> AsyncIterator[int]:
-    """A TCP port on loopback in front of another or of a socket file; `pace` seconds between 64 KiB."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slow: float) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-                await asyncio.sleep(slow)
-        with contextlib.suppress(OSError, RuntimeError):
-            writer.write_eof()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        other = (
-            asyncio.open_unix_connection(target)
-            if isinstance(target, str)
-            else asyncio.open_connection("127.0.0.1", target)
-        )
-        inner, outer = await other
-        await asyncio.gather(pump(reader, outer, 0), pump(inner, writer, pace))
-        writer.close()
-        outer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
 async def test_a_missing_image_is_pulled_with_visible_progress(
     pushed: str, workspace: Path, state: Path
 ) -> None:
     said: list[str] = []
-    async with relay(5000, 0.01) as port:
-        image = f"127.0.0.1:{port}/{pushed}"
+    async with relay(5000, 0.01) as way:
+        image = f"127.0.0.1:{way.port}/{pushed}"
         sandbox = await start(workspace, state, said, image)
         assert (await sandbox.run("ls -s /blob | cut -d' ' -f1")).exit_code == 0
         await sandbox.close()
@@ -117,18 +54,32 @@ async def test_a_missing_image_is_pulled_with_visible_progress(
 
 
 async def test_a_pull_can_be_cancelled(pushed: str, workspace: Path, state: Path) -> None:
-    said: list[str] = []
-    async with relay(5000, 0.5) as port:
-        image = f"127.0.0.1:{port}/{pushed}"
-        job = asyncio.create_task(start(workspace, state, said, image))
-        while not any(" MB" in line for line in said):
-            await asyncio.sleep(0.05)
-        began = time.monotonic()
+    async with relay(5000, 0.5, first=400_000) as way:
+        image = f"127.0.0.1:{way.port}/{pushed}"
+        job = asyncio.create_task(start(workspace, state, image=image))
+        await way.busy()
         job.cancel()
         with pytest.raises(asyncio.CancelledError):
             await job
-        assert time.monotonic() - began < 2
-    await asyncio.sleep(1)
+        await asyncio.wait_for(way.idle(), 30)
+    assert docker("images", "-q", image) == ""
+
+
+async def test_a_cancelled_pull_is_left_also_while_the_registry_says_nothing(
+    pushed: str, workspace: Path, state: Path
+) -> None:
+    async with relay(5000, SILENT, first=400_000) as way, relay("/var/run/docker.sock") as to_engine:
+        environ = {"DOCKER_HOST": f"tcp://127.0.0.1:{to_engine.port}"}
+        image = f"127.0.0.1:{way.port}/{pushed}"
+        job = asyncio.create_task(start(workspace, state, image=image, **environ))
+        await way.busy()
+        await to_engine.silent()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        await asyncio.wait_for(to_engine.idle(), 30)
+        way.hurry.set()
+        await asyncio.wait_for(way.idle(), 30)
     assert docker("images", "-q", image) == ""
 
 
@@ -249,12 +200,12 @@ async def test_an_engine_that_sees_another_folder_is_refused(workspace: Path, st
         asyncio.run(main())
         """
     )
-    async with relay("/var/run/docker.sock") as port:
+    async with relay("/var/run/docker.sock") as way:
         # To the engine this mount does not exist: it is as if it ran on another machine.
         done = await asyncio.create_subprocess_exec(
             *("unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(workspace)),
             *(sys.executable, "-c", program, str(workspace), str(state), TEST_IMAGE),
-            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{port}"},
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{way.port}"},
             stdout=asyncio.subprocess.PIPE,
         )
         said, _ = await done.communicate()
@@ -282,10 +233,10 @@ async def test_a_slow_engine_keeps_no_container_of_a_killed_owner(
     moment: str, workspace: Path, state: Path
 ) -> None:
     """Killed as soon as the engine has made it and before it has said so, and before it has said that it runs."""
-    async with relay("/var/run/docker.sock", 0.5) as port:
+    async with relay("/var/run/docker.sock", 0.5) as way:
         owner = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", OWNER, str(workspace), str(state), TEST_IMAGE),
-            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{port}"},
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{way.port}"},
         )
         listed = ("ps", "-aq", "--filter", f"label={container.OWNER}={process_identity(owner.pid)}")
         while not await asyncio.to_thread(docker, *listed, "--filter", f"status={moment}"):
@@ -329,8 +280,8 @@ def test_engines_are_found_where_they_listen(
 
 
 async def test_an_engine_over_tcp_that_sees_the_folder_is_used(workspace: Path, state: Path) -> None:
-    async with relay("/var/run/docker.sock") as port:
-        sandbox = await start(workspace, state, DOCKER_HOST=f"tcp://127.0.0.1:{port}")
+    async with relay("/var/run/docker.sock") as way:
+        sandbox = await start(workspace, state, DOCKER_HOST=f"tcp://127.0.0.1:{way.port}")
         assert (await sandbox.run("echo over tcp > here && cat here")).output == "over tcp\n"
         await sandbox.close()
     assert [path.name for path in workspace.iterdir()] == ["here"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -115,7 +114,7 @@ class DockerSandbox:
             return line
 
     async def _make(self) -> Connection:
-        loop, stop = asyncio.get_running_loop(), threading.Event()
+        loop, stop = asyncio.get_running_loop(), engine.Stop()
 
         def report(text: str) -> None:
             loop.call_soon_threadsafe(self._report, text)
@@ -139,7 +138,7 @@ class DockerSandbox:
             raise
         return line
 
-    def _create(self, report: Report, stop: threading.Event) -> _Made:
+    def _create(self, report: Report, stop: engine.Stop) -> _Made:
         """Create, attach, start; in a thread.  Raises SandboxUnavailable."""
         import docker.errors  # noqa: PLC0415 - heavy
 
@@ -162,7 +161,7 @@ class DockerSandbox:
             report(f"The image {image} has no python3: commands run one at a time, and slower.")
             return Execs, *self._started(client, {**wanted, "command": container.WAIT}, stop)
 
-    def _started(self, client: Any, wanted: dict[str, Any], stop: threading.Event) -> tuple[Any, Any]:
+    def _started(self, client: Any, wanted: dict[str, Any], stop: engine.Stop) -> tuple[Any, Any]:
         """A container that was attached to before it started, so that it ends with us from its start."""
         name = f"pygent-{secrets.token_hex(6)}"
         with watched(name, self._profile.environ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,7 +78,21 @@ def explained(image: str, root: Path) -> Iterator[None]:
         raise SandboxUnavailable(f"Docker failed: {error}.", "Look at the engine's log.") from error
 
 
-def have_image(client: Any, image: str, report: Report, stop: threading.Event) -> None:
+class Stop(threading.Event):
+    """Tells a thread to end; `also` are called, to end what the thread waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.also: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Tell it, from any thread."""
+        super().set()
+        for end in self.also:
+            end()
+
+
+def have_image(client: Any, image: str, report: Report, stop: Stop) -> None:
     """Pull the image if it is missing, with words on how far that is; `stop` ends it.
 
     Raises SandboxUnavailable.
@@ -92,21 +106,45 @@ def have_image(client: Any, image: str, report: Report, stop: threading.Event) -
     began, said = time.monotonic(), time.monotonic()
     progress = _Progress()
     try:
-        with contextlib.closing(client.api.pull(image, stream=True, decode=True)) as lines:
-            for line in lines:
-                if stop.is_set():
-                    raise SandboxUnavailable(f"Pulling the image {image} was cancelled.")
-                if "error" in line:
-                    raise SandboxUnavailable(*_pull_failed(image, line["error"]))
-                progress.take(line)
-                if time.monotonic() - said >= PACE:
-                    said = time.monotonic()
-                    report(f"Pulling the image {image}: {progress}")
+        for line in _pulling(client, image, stop):
+            if "error" in line:
+                raise SandboxUnavailable(*_pull_failed(image, line["error"]))
+            progress.take(line)
+            if time.monotonic() - said >= PACE:
+                said = time.monotonic()
+                report(f"Pulling the image {image}: {progress}")
     except docker.errors.NotFound as error:
         raise SandboxUnavailable(f"There is no image {image} to pull.", FIX_IMAGE) from error
     except docker.errors.APIError as error:
         raise SandboxUnavailable(*_pull_failed(image, str(error.explanation or error))) from error
+    if stop.is_set():
+        raise SandboxUnavailable(f"Pulling the image {image} was cancelled.")
     report(f"Pulled the image {image} in {time.monotonic() - began:.0f} s.")
+
+
+def _pulling(client: Any, image: str, stop: Stop) -> Iterator[Mapping[str, Any]]:
+    """What the engine says of a pull, until that ends.
+
+    The engine gives up a pull whose client has gone, so `stop` closes the connection, also while nothing is
+    said on it because a registry has fallen silent.
+    """
+    from docker.errors import DockerException  # noqa: PLC0415 - heavy
+    from docker.types import CancellableStream  # noqa: PLC0415
+
+    answers: list[Any] = []
+    client.api.hooks["response"].append(lambda answer, **_: answers.append(answer))
+    stream = CancellableStream(client.api.pull(image, stream=True, decode=True), answers[-1])
+
+    def end() -> None:
+        with contextlib.suppress(DockerException, OSError, AttributeError):  # over SSH it can't be closed
+            stream.close()
+
+    stop.also.append(end)
+    try:
+        while not stop.is_set() and (line := next(stream, None)) is not None:
+            yield line
+    finally:
+        end()
 
 
 def has_image(image: str, environ: Mapping[str, str]) -> bool:
