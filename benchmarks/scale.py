@@ -52,10 +52,10 @@ def script() -> Script:
 
 
 @contextlib.asynccontextmanager
-async def model(place: Path) -> AsyncIterator[str]:
-    """The model server, in a process of its own; its address."""
+async def model(place: Path, said: Script) -> AsyncIterator[str]:
+    """A model server that says this, in a process of its own; its address."""
     path = place / "script.json"
-    path.write_bytes(msgspec.json.encode(script()))
+    path.write_bytes(msgspec.json.encode(said))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pygent.replay", str(path)),
         stdin=asyncio.subprocess.PIPE,
@@ -138,7 +138,7 @@ async def main() -> None:
             place = root / str(number) / "project"
             place.mkdir(parents=True)
             (place / "file.txt").write_text("one\ntwo\n")
-            async with model(place.parent) as url:
+            async with model(place.parent, script()) as url:
                 await crowd(place, url, streams=given.streams, running=running, queued=queued)
     finally:
         shutil.rmtree(root, ignore_errors=True)
