@@ -101,7 +101,7 @@ class Bench:
     async def tokens(self, count: int) -> None:
         """A long answer: CPU for all of it, and how late the last token is at the client."""
         script = Script(replies=[Reply(tokens=count)])
-        for kind in ("httpx", "openai"):
+        for kind in ("httpx", "lean", "openai"):
             async with ReplayServer(script) as server:
                 cost = await run(bare(kind, server.base_url, "go"), self.place(), "")
             self.note(f"tokens/{kind}", cost.cpu)
@@ -121,7 +121,7 @@ class Bench:
         """So many conversations of 20 steps at once, in one process."""
         read = ScriptedCall(name="read_file", arguments={"path": "file-{{step}}.txt"}, id="call{{step}}")
         script = Script(replies=[Reply(tool_calls=[read], times=20), Reply(text="Done.")])
-        for kind in ("httpx", "openai"):
+        for kind in ("httpx", "lean", "openai"):
             async with ReplayServer(script) as server:
                 cost = await run(bare(kind, server.base_url, "go", str(count)), self.place(), "")
             self.note(f"many/{kind}", cost.wall)
@@ -188,7 +188,7 @@ class Bench:
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
             for count in (50, long) if number < 3 else (50,):
-                for kind in ("httpx", "openai"):
+                for kind in ("httpx", "lean", "openai"):
                     await self.conversation(kind, count, lambda p, u, k=kind: self.bare_loop(k, p, u))  # type: ignore[misc]
                 await self.conversation("cli", count, self.cli_loop)
                 await self.conversation("lsp", count, self.lsp_loop)
@@ -208,7 +208,7 @@ class Bench:
 
     def print_table(self, long: int, tokens: int, crowd: int) -> None:
         rows: list[tuple[str, str, str, str, float]] = []
-        for who in ("openai", "cli", "lsp"):
+        for who in ("openai", "lean", "cli", "lsp"):
             budget = {"cli": "1.5", "lsp": "1.8"}.get(who, "-")
             rows.append((f"step of 50, {who}", f"step50/{who}", "step50/httpx", budget, 1e3))
         for who in ("httpx", "openai", "cli", "lsp"):
@@ -228,10 +228,10 @@ class Bench:
             ("start to `initialize` reply, to bare pygls", "initialize/lsp", "initialize/pygls", "1.15", 1e3),
             ("memory after it (MB), to bare pygls", "memory/lsp", "memory/pygls", "1.2", 1),
         ]
-        for who in ("openai", "cli", "lsp"):
+        for who in ("openai", "lean", "cli", "lsp"):
             budget = {"cli": "2.0", "lsp": "3.0"}.get(who, "-")
             rows.append((f"{tokens} tokens, CPU, {who}", f"tokens/{who}", "tokens/httpx", budget, 1e3))
-        for who in ("openai", "lsp"):
+        for who in ("openai", "lean", "lsp"):
             rows.append(
                 (
                     f"{crowd} conversations, {who}",

@@ -1,6 +1,6 @@
 """The raw limit: the same work without Pygent, one small program each.
 
-python -m benchmarks.bare httpx|openai URL PROMPT [CONVERSATIONS]    an agent loop whose tool reads a file
+python -m benchmarks.bare httpx|lean|openai URL PROMPT [CONVERSATIONS]    an agent loop whose tool reads a file
 python -m benchmarks.bare pygls                                       a language server that does nothing
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,71 @@ async def httpx_loop(url: str, prompt: str) -> None:
     """As little as an agent can do: encode everything again, and fold the lines."""
     import httpx2
 
+    headers = {"content-type": "application/json", "authorization": "Bearer x"}
+    async with httpx2.AsyncClient(timeout=600, verify=False, trust_env=False) as client:
+
+        async def ask(body: bytes) -> tuple[str, list[dict[str, str]]]:
+            async with client.stream(
+                "POST", f"{url}/chat/completions", content=body, headers=headers
+            ) as answer:
+                return await _folded(answer)
+
+        await _converse(ask, prompt)
+
+
+async def lean_loop(url: str, prompt: str) -> None:
+    """The same, sent by the SDK: what is left when an agent uses it for nothing but the request."""
+    import httpx2
+    import openai
+
+    async with openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0) as client:
+
+        async def ask(body: bytes) -> tuple[str, list[dict[str, str]]]:
+            answer: Any = await client.post(
+                "/chat/completions",
+                content=body,
+                cast_to=httpx2.Response,
+                options={"headers": {"content-type": "application/json"}},
+                stream=True,
+                stream_cls=openai.AsyncStream[Any],
+            )
+            found = await _folded(answer)
+            await answer.aclose()
+            return found
+
+        await _converse(ask, prompt)
+
+
+async def _converse(ask: Callable[[bytes], Awaitable[tuple[str, list[dict[str, str]]]]], prompt: str) -> None:
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": "You are an agent. " * 100},
         {"role": "user", "content": prompt},
     ]
-    async with httpx2.AsyncClient(timeout=600, verify=False, trust_env=False) as client:
-        while True:
-            body = json.dumps({"model": "m", "stream": True, "messages": messages, "tools": TOOLS}).encode()
-            text, calls = "", {}
-            headers = {"content-type": "application/json", "authorization": "Bearer x"}
-            async with client.stream(
-                "POST", f"{url}/chat/completions", content=body, headers=headers
-            ) as answer:
-                async for line in answer.aiter_lines():
-                    if not line.startswith("data: ") or line == "data: [DONE]":
-                        continue
-                    for choice in json.loads(line[6:])["choices"]:
-                        delta = choice["delta"]
-                        text += delta.get("content") or ""
-                        for piece in delta.get("tool_calls") or ():
-                            call = calls.setdefault(piece["index"], {"id": "", "name": "", "arguments": ""})
-                            call["id"] = piece.get("id") or call["id"]
-                            call["name"] = piece["function"].get("name") or call["name"]
-                            call["arguments"] += piece["function"].get("arguments") or ""
-            if not calls:
-                return
-            messages.append(_assistant(text, list(calls.values())))
-            for call in calls.values():
-                messages.append(
-                    {"role": "tool", "tool_call_id": call["id"], "content": read(call["arguments"])}
-                )
+    while True:
+        body = {"model": "m", "stream": True, "messages": messages, "tools": TOOLS}
+        text, calls = await ask(json.dumps(body).encode())
+        if not calls:
+            return
+        messages.append(_assistant(text, calls))
+        for call in calls:
+            messages.append({"role": "tool", "tool_call_id": call["id"], "content": read(call["arguments"])})
+
+
+async def _folded(answer: Any) -> tuple[str, list[dict[str, str]]]:
+    """Text and calls of a streamed answer."""
+    text, calls = "", dict[int, dict[str, str]]()
+    async for line in answer.aiter_lines():
+        if not line.startswith("data: ") or line == "data: [DONE]":
+            continue
+        for choice in json.loads(line[6:])["choices"]:
+            delta = choice["delta"]
+            text += delta.get("content") or ""
+            for piece in delta.get("tool_calls") or ():
+                call = calls.setdefault(piece["index"], {"id": "", "name": "", "arguments": ""})
+                call["id"] = piece.get("id") or call["id"]
+                call["name"] = piece["function"].get("name") or call["name"]
+                call["arguments"] += piece["function"].get("arguments") or ""
+    return text, list(calls.values())
 
 
 async def openai_loop(url: str, prompt: str) -> None:
@@ -124,7 +160,7 @@ def main() -> None:
     if kind == "pygls":
         pygls_server()
         return
-    loop = {"httpx": httpx_loop, "openai": openai_loop}[kind]
+    loop = {"httpx": httpx_loop, "lean": lean_loop, "openai": openai_loop}[kind]
     url, prompt, count = rest[0], rest[1], int(rest[2]) if len(rest) > 2 else 0
     asyncio.run(many(loop, url, prompt, count) if count else loop(url, prompt))
 
