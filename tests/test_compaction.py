@@ -17,8 +17,9 @@ import pytest
 from tests.lsp.wire import server
 from tests.story import Story, call, story
 
+from pygent.delegation import DelegateRequest
 from pygent.events import Compacted, Envelope, Notice, ToolFinished, UsageReported
-from pygent.replay import Match, ReplayServer, Reply, Script, ScriptedCall
+from pygent.replay import Fault, Match, ReplayServer, Reply, Script, ScriptedCall
 from pygent.replay.server import tokens_of
 from pygent.session import Session
 from pygent.transcript import Transcript
@@ -241,6 +242,16 @@ async def test_a_model_that_fails_to_summarise_fails_the_turn_and_loses_nothing(
         assert (result.status, result.error and result.error.code) == ("failed", "modelError")
         assert not [event for event in compacted(session) if event.form == "summary"]
         assert (await session.chat("Go on.")).status == "completed"
+
+
+async def test_a_summary_that_does_not_come_ends_the_step_of_a_task_in_time(workspace: Path) -> None:
+    silent = msgspec.structs.replace(SUMMARISE, fault=Fault(no_done=True, stall=True))
+    replies = [silent, *counting(40)[1:]]
+    async with story(workspace, *replies, script=TOGETHER, context_window=9000) as tale:
+        task = await tale.app.tasks.delegate(DelegateRequest("count", tale.folder, step_timeout=3.0))
+        (ended,) = await tale.app.tasks.wait([task.id], 60)
+        assert (ended.status, ended.error and ended.error.code) == ("timedOut", "stepTimeout")
+        assert "tools" not in tale.server.requests[-1], "it was the summary that was waited for"
 
 
 async def test_a_window_too_small_for_the_work_stops_the_summaries(workspace: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from pygent.repeats import PAUSED, TOLD, Repeats
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
 from pygent.transcript import Transcript
 
+T = TypeVar("T")
 OVERFLOWS = 2
 """How often in a row a prompt that was too long is made shorter and sent again."""
 OUT_OF_TIME = "Ended: the turn's seconds are over.  It may have taken effect in part."
@@ -54,8 +55,8 @@ class Turn:
     """One turn of the agent.
 
     `transcript` must take in every event that `emit` is given; `context` is the template of each call's
-    own; `step_timeout` limits each model answer, in seconds.  `hear` takes what was said since the last step
-    into the conversation, and tells whether there was anything.
+    own; `step_timeout` limits each model answer and each summary, in seconds.  `hear` takes what was said
+    since the last step into the conversation, and tells whether there was anything.
     """
 
     model: Model
@@ -125,12 +126,12 @@ class Turn:
 
     async def _answer(self) -> tuple[Answer, list[ToolCall]]:
         """The model's next answer; the prompt is made shorter where it is, or turns out to be, too long."""
-        await self.compaction.before_step()
+        await self._timely(self.compaction.before_step())
         for _ in range(OVERFLOWS):
             try:
                 return await self._asked()
             except ContextOverflow as error:
-                await self.compaction.after_overflow(error)
+                await self._timely(self.compaction.after_overflow(error))
         return await self._asked()
 
     async def _asked(self) -> tuple[Answer, list[ToolCall]]:
@@ -150,12 +151,10 @@ class Turn:
         prompt = Prompt([self.system, *self.transcript.messages], self.tools_json, self.model_name)
         size = self.compaction.size
         try:
-            answer = await within(self.step_timeout, self.model.answer(prompt, listener))
-        except BaseException as error:
+            answer = await self._timely(self.model.answer(prompt, listener))
+        except BaseException:
             if said:  # what the person has read stays a part of the conversation
                 self.emit(Message(item_id=item, role="assistant", text="".join(said)))
-            if isinstance(error, asyncio.TimeoutError):
-                raise StepTimedOut(self.step_timeout or 0) from None
             raise
         calls = [
             ToolCall(item_id=new_id("itm"), call_id=asked.call_id, name=asked.name, arguments=asked.arguments)
@@ -166,6 +165,13 @@ class Turn:
         )
         self._count(answer, size)
         return answer, calls
+
+    async def _timely(self, work: Coroutine[Any, Any, T]) -> T:
+        """Work of the model within the time of a step.  Raises StepTimedOut."""
+        try:
+            return await within(self.step_timeout, work)
+        except asyncio.TimeoutError:
+            raise StepTimedOut(self.step_timeout or 0) from None
 
     def _count(self, answer: Answer, size: int) -> None:
         """Count an answer to a prompt of so many bytes."""
