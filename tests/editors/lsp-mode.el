@@ -22,6 +22,11 @@
        (accept-process-output nil 0.05)
        ;; lsp-mode sends changes when Emacs is idle, which it never is without a terminal.
        (lsp--flush-delayed-changes))))
+(defun shows (what) (string-match-p (regexp-quote what) (text)))
+(defun choose (title)
+  (setq answers (list title))
+  (goto-char (point-max))
+  (call-interactively #'lsp-execute-code-action))
 (defun fix (title wanted)
   (setq answers (list title))
   (call-interactively #'lsp-execute-code-action)
@@ -55,6 +60,30 @@
   (pygent "chat" "go on and on")
   (till "the turn is cancelled"
         (progn (pygent "cancel" "") (sleep-for 0.2) (accept-process-output nil 0.1) (heard "\"cancelled\":true")))
+  ;; A conversation document: Send, an approval, the answer, Stop.
+  (set-buffer-modified-p nil)
+  (find-file "chat.pygent.md")
+  (lsp)
+  (insert "## You\n\nSay hi\n")
+  (choose "Send")
+  (till "the document asks, and not the minibuffer" (shows "> **Approval needed**"))
+  (choose "Allow")
+  (till "the answer comes into the document" (shows "It streams in."))
+  (unless (shows "from-the-shell") (error "the output: %s" (text)))
+  (till "the next message's heading" (shows "It streams in.\n\n## You"))
+  (goto-char (point-max))
+  (insert "And on\n")
+  (choose "Send")
+  (till "the second answer streams in" (shows "word word"))
+  (choose "Stop")
+  (till "the turn is stopped" (shows "> **Stopped.**"))
+  ;; A task, and the list of tasks.
+  (setq said '())
+  (pygent "delegate" "write tests")
+  (till "the task's id" (heard "tsk_"))
+  (till "the list shows the finished task"
+        (progn (pygent "tasks" "") (sleep-for 0.2) (accept-process-output nil 0.1)
+               (heard "\"status\":\"completed\"")))
   ;; pygent.toml.
   (set-buffer-modified-p nil)
   (find-file "pygent.toml")

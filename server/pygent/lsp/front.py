@@ -28,6 +28,8 @@ ACTIONS = {"Allow": "accept", "Allow for Session": "acceptForSession", "Deny": "
 LEVELS = {"error": 1, "warning": 2, "info": 3}
 MAX_DETAIL = 4000
 """Characters of what is asked that a message shows."""
+PATIENCE = 20.0
+"""Seconds without a key press for which an approval is left to the conversation document that shows it."""
 
 
 class LspFront:
@@ -76,26 +78,41 @@ class LspFront:
     # -- asking ----------------------------------------------------------------------------------
 
     async def approve(self, approval: Approval) -> Decision | None:
-        """Ask by `pygent/approve`, else by a message with buttons, else leave it to others."""
+        """Ask by `pygent/approve`, else by a message with buttons, else leave it to others.
+
+        Where a conversation document shows it, the message comes only if nobody answers there: it would take
+        the keys of who is typing, and in some editors hide what is to be read.
+        """
         if self._server.options.approvals:
             answer = await self._ask("pygent/approve", approval)
             try:
                 return msgspec.convert(answer, Decision)
             except msgspec.ValidationError:
                 pass  # no answer that we know: the next way
+        await self._server.conversations.attended(approval, self._patience(approval))
         isolation = "NO SANDBOX" if approval.isolation == "local" else approval.isolation
         message = f"{approval.title} ({isolation}): {approval.diff or approval.detail}"
         verdict = ACTIONS.get(await self._choose(message, list(ACTIONS)) or "")
         return None if verdict is None else msgspec.convert({"decision": verdict}, Decision)
 
     async def ask(self, question: Question) -> str | None:
-        """Ask by `pygent/ask`, else by a message with the options, else nobody can answer."""
+        """Ask by `pygent/ask`, else by a message with the options, else nobody can answer.
+
+        Where a conversation document shows it, the next message there is the answer.
+        """
         if self._server.options.questions:
             answer = await self._ask("pygent/ask", question)
             text = answer.get("answer") if isinstance(answer, dict) else None
             if isinstance(text, str):
                 return text
-        return await self._choose(question.prompt, question.options) if question.options else None
+        if not question.options or await self._server.conversations.shows(question) is not None:
+            return None
+        return await self._choose(question.prompt, question.options)
+
+    def _patience(self, approval: Approval) -> float:
+        """Seconds before a message; it comes well before the time limit."""
+        session = self._server.app.sessions.get(approval.session_id)
+        return min(PATIENCE, session.folder.settings.approvals.timeout / 2)
 
     async def _choose(self, message: str, options: list[str]) -> str | None:
         params = {

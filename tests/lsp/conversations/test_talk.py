@@ -322,3 +322,11 @@ async def test_a_session_of_another_folder_is_not_gone_on_with(workspace: Path, 
         moved = Paper(wire, document(other), f"{paper.text}two")
         error = await wire.refusal("pygent.conversation.send", uri=moved.uri)
         assert (error["data"]["code"], "belongs to the folder" in error["message"]) == ("conflict", True)
+
+
+async def test_a_wait_of_null_is_false_as_lsp_mode_has_it(workspace: Path) -> None:
+    async with editor(workspace, Reply(text="Hi."), capabilities=VERSIONS, **FREE) as wire:
+        paper = Paper(wire, document(workspace), "## You\n\nHello\n")
+        at_once = await wire.command("pygent.conversation.send", uri=paper.uri, wait=None)
+        assert set(at_once) == {"sessionId", "turnId"}
+        await paper.until("Hi.\n\n## You")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pygent.lsp.conversations.page import Page
 from pygent.lsp.conversations.reopening import catch_up
 from pygent.lsp.conversations.writer import Writer
 from pygent.paths import path_of
+from pygent.records import Approval, Question
 
 if TYPE_CHECKING:
     from pygent.folder import Folder
@@ -176,6 +178,23 @@ class Conversations:
                 page.hear(envelope)
                 if not page.running and not self._is_open(page):
                     del self._pages[key]
+
+    async def shows(self, asked: Approval | Question) -> Buffer | None:
+        """The open document in which what is asked stands, as soon as it does; None if there is none."""
+        if not self._server.client.apply_edit:
+            return None
+        for page in list(self._pages.values()):
+            if page.asks(asked.id) and await page.writer.written() and self._is_open(page):
+                return self._server.buffers.get(page.uri)
+        return None
+
+    async def attended(self, asked: Approval | Question, patience: float) -> None:
+        """Wait while a person may be answering in a document: until it is left alone so many seconds."""
+        while (buffer := await self.shows(asked)) is not None:
+            touched = buffer.touched
+            await asyncio.sleep(patience)
+            if buffer.touched == touched:
+                return
 
     def _is_open(self, page: Page) -> bool:
         return self._server.buffers.get(page.uri) is not None

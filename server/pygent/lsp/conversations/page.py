@@ -182,6 +182,10 @@ class Page:
         else:
             self._write(envelope)
 
+    def asks(self, asked_id: str) -> bool:
+        """Whether an approval or a question waits here."""
+        return asked_id in self.approvals or (self.question is not None and self.question.id == asked_id)
+
     def rendered(self) -> tuple[Rendering, str]:
         """The answer to the running turn's last message, so far."""
         piece = self._piece

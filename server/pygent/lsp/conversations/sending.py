@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 
 class Send(Arguments, frozen=True, kw_only=True):
-    """A conversation document; `line` (from 0) names a section other than the last, `wait` is as of chat."""
+    """A conversation document; `line` (from 0) names a section other than the last, `wait` is as of chat.
+
+    A `wait` of null is false: lsp-mode, which is given commands with it, sends no false.
+    """
 
     uri: str
     line: int | None = None
-    wait: bool = True
+    wait: bool | None = True
 
 
 @command("pygent.conversation.send", "`TurnResult`, or with `wait: false` at once `{sessionId, turnId}`")
@@ -42,7 +45,7 @@ async def conversation_send(server: PygentServer, args: Send) -> Any:
         session_id=page.session_id,
         attachments=extra.attachments,
         deliver="steer",
-        wait=args.wait,
+        wait=bool(args.wait),
     )
     try:
         result = await chat.chat(server, message)
@@ -91,7 +94,7 @@ class Answer(Arguments, frozen=True, kw_only=True):
 
     uri: str
     text: str
-    wait: bool = True
+    wait: bool | None = True
 
 
 @command("pygent.conversation.answer", "as `pygent.conversation.send`")
@@ -100,7 +103,9 @@ async def conversation_answer(server: PygentServer, args: Answer) -> Any:
     page = server.conversations.page(args.uri)
     if server.conversations.session_of(page) is None:
         raise PygentError("notFound", "There is no conversation yet.", "Send a message first.")
-    result = await chat.chat(server, chat.Chat(text=args.text, session_id=page.session_id, wait=args.wait))
+    result = await chat.chat(
+        server, chat.Chat(text=args.text, session_id=page.session_id, wait=bool(args.wait))
+    )
     if args.wait:
         await page.writer.written()
     return result

@@ -115,10 +115,11 @@ class Writer:
         for event in (self._news, self._rest, self._still):
             event.set()
 
-    async def written(self) -> None:
-        """Wait until everything is written, or can't be."""
+    async def written(self) -> bool:
+        """Wait until everything is written, or can't be; whether it is."""
         if self._task is not None:
             await self._rest.wait()
+        return not self._pieces
 
     async def calm(self) -> None:
         """Wait, a second at most, for a moment with no edit on its way, in which `text` is the document."""
