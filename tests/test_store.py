@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import msgspec
 import pytest
 
 from pygent.errors import PygentError
@@ -118,6 +119,10 @@ def test_tasks_by_status_and_parent(store):
     assert [t.id for t in store.tasks()] == ["tsk_2", "tsk_1"]
     assert [t.id for t in store.tasks(status="running")] == ["tsk_2"]
     assert [t.id for t in store.tasks(session_id="ses_a")] == ["tsk_1"]
+    here = msgspec.structs.replace(info(1), folder_uri="file:///here", task_id="tsk_2")
+    store.save_session(here)
+    assert [t.id for t in store.tasks(folder_uri="file:///here")] == ["tsk_2"]
+    assert store.tasks(folder_uri="file:///there") == []
     store.save_task(task(1, parent_session_id="ses_a", status="completed"))
     assert store.task("tsk_1").status == "completed"
     store.request_cancel("tsk_2")

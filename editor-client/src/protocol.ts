@@ -608,6 +608,7 @@ export interface Commands {
     arguments: {
       status?: "cancelled" | "completed" | "failed" | "interrupted" | "queued" | "running" | "timedOut" | "waiting";
       sessionId?: string;
+      folderUri?: string;
       limit?: number;
     };
     result: { tasks: Task[] };

@@ -145,10 +145,15 @@ class Tasks:
         return self._queue_task(task, info)
 
     def recorded(
-        self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        session_id: str | None = None,
+        folder_uri: str | None = None,
+        limit: int | None = None,
     ) -> list[Task]:
-        """Tasks of every process, the latest first."""
-        return self._store.tasks(status=status, session_id=session_id, limit=limit)
+        """Tasks of every process, the latest first; of one status, session or folder if asked."""
+        return self._store.tasks(status=status, session_id=session_id, folder_uri=folder_uri, limit=limit)
 
     def get(self, task_id: str) -> Task:
         """A task as it stands.  Raises PygentError `notFound`."""

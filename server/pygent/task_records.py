@@ -43,14 +43,20 @@ class TaskRecords(Records):
         return self._standing(row[0], row[1], self.owner.alive, self._place)
 
     def tasks(
-        self, *, status: str | None = None, session_id: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        session_id: str | None = None,
+        folder_uri: str | None = None,
+        limit: int | None = None,
     ) -> list[Task]:
-        """Tasks as they stand, the latest first, of one status or delegated by one session if asked."""
+        """Tasks as they stand, the latest first; of one status, session or folder if asked."""
         rows = self._db.execute(
             "SELECT owner, body FROM tasks WHERE (:parent IS NULL OR parent=:parent) "
             f"AND (:status IS NULL OR status=:status OR :status='interrupted' AND status IN {_UNFINISHED}) "
+            "AND (:folder IS NULL OR id IN (SELECT task_id FROM sessions WHERE folder=:folder)) "
             "ORDER BY id DESC",
-            {"parent": session_id, "status": status},
+            {"parent": session_id, "status": status, "folder": folder_uri},
         )
         alive, places = functools.cache(self.owner.alive), self._places()
         found = (

@@ -194,6 +194,10 @@ async def test_a_task_of_one_client_is_worked_with_from_another(workspace: Path)
         await exists(Path(task["workspace"]) / "begun")
         (seen,) = (await other.command("pygent.tasks"))["tasks"]
         assert (seen["id"], seen["status"]) == (task["id"], "running")
+        assert await other.command("pygent.tasks", folderUri=workspace.as_uri()) == {"tasks": [seen]}
+        (workspace.parent / "elsewhere").mkdir()
+        elsewhere = (workspace.parent / "elsewhere").as_uri()
+        assert await other.command("pygent.tasks", folderUri=elsewhere) == {"tasks": []}
         log = await other.command("pygent.task.log", taskId=task["id"])
         assert "toolStarted" in [one["event"]["type"] for one in log["events"]]
         assert (await other.command("pygent.task.diff", task["id"]))["files"][0]["path"] == "begun"

@@ -45,17 +45,21 @@ async def delegate(server: PygentServer, args: Delegate) -> Any:
 
 
 class ListTasks(Arguments, frozen=True, kw_only=True):
-    """Which tasks; `sessionId` is that of the session which delegated them."""
+    """Which tasks; `sessionId` is that of the session which delegated them, `folderUri` where they belong."""
 
     status: TaskStatus | None = None
     session_id: str | None = None
+    folder_uri: str | None = None
     limit: int | None = None
 
 
 @command("pygent.tasks", "`{tasks: [Task]}`, the latest first")
 async def tasks(server: PygentServer, args: ListTasks) -> Any:
     """List tasks, of every process."""
-    found = server.app.tasks.recorded(status=args.status, session_id=args.session_id, limit=args.limit)
+    uri = server.folder(args.folder_uri).uri if args.folder_uri else None
+    found = server.app.tasks.recorded(
+        status=args.status, session_id=args.session_id, folder_uri=uri, limit=args.limit
+    )
     return {"tasks": found}
 
 
