@@ -63,11 +63,34 @@ def test_init_writes_a_file_once(pygent: Pygent, workspace: Path) -> None:
     again = program("config", "init")
     assert again.returncode == 1
     assert "There is a pygent.toml already." in again.stderr
+    assert "--force" in again.stderr
     assert (workspace / "pygent.toml").read_text() == "mine"
     assert program("config", "init", "--config", "other.toml").returncode == 0
     assert (workspace / "other.toml").read_text() == written
     nowhere = program("config", "init", "--config", "nowhere/x.toml")
     assert (nowhere.returncode, nowhere.stderr.count("\n")) == (4, 1)
+
+
+def test_init_overwrites_by_force_and_says_what(pygent: Pygent, workspace: Path) -> None:
+    program, path = pygent(DONE), workspace / "pygent.toml"
+    path.write_text('api_key = "hunter2hunter2"\nmax_tasks = 7\n[limits]\nsteps = 3\n')
+    done = program("config", "init", "--force")
+    assert done.returncode == 0
+    assert "Overwriting pygent.toml, 60 bytes that set max_tasks, limits.steps." in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "# max_tasks = 3\n" in path.read_text()
+    path.write_text("[[[")
+    assert (
+        "3 bytes that set nothing that can be read."
+        in program("--config", str(path), "config", "init", "--force").stderr
+    )
+    path.unlink()
+    assert "Overwriting" not in program("config", "init", "--force").stderr
+    assert path.exists()
+    path.unlink()
+    path.mkdir()
+    refused = program("config", "init", "--force")
+    assert (refused.returncode, refused.stderr) == (4, "pygent.toml can't be written: Not a plain file.\n")
 
 
 def test_the_schema_is_printed_whole(pygent: Pygent) -> None:

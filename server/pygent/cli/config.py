@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from pygent import files
 from pygent.cli.console import Console, brief
 from pygent.cli.place import opened
 from pygent.config import Diagnostic, check, wire
 from pygent.config.check import shown
 from pygent.config.diagnostic import Severity
+from pygent.config.sources import toml
 from pygent.errors import PygentError
 
 INVALID = 4
@@ -49,20 +51,34 @@ async def config(given: argparse.Namespace, environ: Mapping[str, str], console:
 
 
 def _init(given: argparse.Namespace, console: Console) -> int:
-    """Write a new settings file; what is there already stays.  Raises PygentError."""
+    """Write a new settings file; one that is there stays, unless `--force` is given.  Raises PygentError."""
     from pygent.config.sample import sample  # noqa: PLC0415 - only here
 
     path = given.config or Path(given.workspace or ".") / "pygent.toml"
     try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(sample())
+        if given.force and path.exists():
+            if path.is_file():
+                console.say(_overwriting(path))
+            files.write_atomic(path.absolute(), sample().encode())
+        else:
+            with path.open("x", encoding="utf-8") as stream:
+                stream.write(sample())
     except FileExistsError as error:
-        fix = "Look at it with `pygent config`, or name another file with --config."
+        fix = (
+            "Look at it with `pygent config`, name another file with --config, or overwrite it with --force."
+        )
         raise PygentError("conflict", f"There is a {path} already.", fix) from error
     except OSError as error:
         raise PygentError("configInvalid", f"{path} can't be written: {error.strerror}.", None) from error
     console.say(f"Wrote {path}, with every setting and its default behind comment marks.")
     return 0
+
+
+def _overwriting(path: Path) -> str:
+    """What is about to go: the settings by name, as a value may be a secret."""
+    keys = dict.fromkeys(entry.setting.key for entry in toml(path, "workspace").entries)
+    said = f"set {', '.join(keys)}" if keys else "set nothing that can be read"
+    return f"Overwriting {path}, {path.stat().st_size} bytes that {said}."
 
 
 def _say(console: Console, problems: Sequence[Diagnostic]) -> None:

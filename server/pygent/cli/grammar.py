@@ -109,7 +109,7 @@ COMMANDS: dict[str, Word] = {
         {
             "show": "every setting with its origin (without an action: this)",
             "check": "say what is wrong, and give hints",
-            "init": "write a new pygent.toml, or the file after --config",
+            "init": "write a new pygent.toml, or the file after --config; --force overwrites one",
             "schema": "print the JSON Schema of pygent.toml",
         },
     ),
@@ -321,6 +321,10 @@ def _sessions(to: Parser) -> None:
     to.add_argument("--all", action="store_true", help="of every folder")
 
 
+def _config(to: Parser) -> None:
+    to.add_argument("--force", action="store_true", help="`init` overwrites a file that is there")
+
+
 def _sandbox(to: Parser) -> None:
     to.add_argument("words", nargs="*", metavar="CMD", help="the command of `sandbox run`")
 
@@ -342,6 +346,7 @@ _ARGUMENTS = {
     "tasks": _tasks,
     "approvals": _approvals,
     "sessions": _sessions,
+    "config": _config,
     "sandbox": _sandbox,
     "demo": _demo,
     "trust": _trust,
