@@ -90,7 +90,10 @@ def test_init_overwrites_by_force_and_says_what(pygent: Pygent, workspace: Path)
     path.unlink()
     path.mkdir()
     refused = program("config", "init", "--force")
-    assert (refused.returncode, refused.stderr) == (4, "pygent.toml can't be written: Not a plain file.\n")
+    assert (refused.returncode, refused.stderr) == (
+        4,
+        "pygent: pygent.toml can't be written: Not a plain file.\n",
+    )
 
 
 def test_the_schema_is_printed_whole(pygent: Pygent) -> None:
