@@ -62,6 +62,7 @@ ATTACKS = [
         "F29", "gain rights by a set-uid copy", "grep -q 'NoNewPrivs:.1' /proc/self/status || echo BREACH"
     ),
     Attack("F30", "change owners", "touch f && chown 12345 f && echo BREACH"),
+    Attack("F31", "answer an approval in the store", "echo x >> @state@/pygent.db && echo BREACH", True),
     # Processes
     Attack(
         "P01",
