@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,8 @@ import pytest
 
 from pygent.errors import PygentError
 from pygent.events import Message, Notice, TurnFinished, TurnStarted
-from pygent.records import NO_USAGE, Persona, SessionInfo, Task
+from pygent.records import NO_USAGE, Persona, Question, SessionInfo, Task
+from pygent.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from pygent.store import Store
 
 
@@ -198,3 +200,25 @@ def test_a_store_of_a_newer_version_is_left_alone(store, tmp_path):
 
 def test_the_store_is_private(store):
     assert store.path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_store_of_an_earlier_version_goes_on(tmp_path, version):
+    db = sqlite3.connect(tmp_path / "pygent.db")
+    for step in [SCHEMA, *(MIGRATIONS[number] for number in range(1, version))]:
+        db.executescript(step)
+    db.execute(f"PRAGMA user_version={version}")
+    body = msgspec.json.encode(info(1))
+    db.execute(
+        "INSERT INTO sessions (id, updated_at, title, body) VALUES ('ses_1', 1, 'Old', ?)",
+        (body,),
+    )
+    db.commit()
+    db.close()
+    for number in range(2):  # and again, as one of this version
+        store = Store(tmp_path)
+        assert store.session("ses_1") == info(1)
+        store.post_asked(Question(id=f"apr_{number}", session_id="ses_1", prompt="Well?"))
+        assert store.pending_question("ses_1") == f"apr_{number}"
+        store.post("ses_1", "hello", "trn_1", steers=True)
+        store.close()
