@@ -1,6 +1,6 @@
 // Bundles the extension, the chat's page and, with --tests, the tests.
 import { build } from "esbuild";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const production = process.argv.includes("--production");
 const common = { bundle: true, minify: production, sourcemap: false, logLevel: "warning", target: "es2022" };
@@ -21,6 +21,8 @@ async function extension() {
     }),
     build({ ...common, entryPoints: { chat: "src/view/main.ts" }, outdir: "dist", platform: "browser" }),
   ]);
+  // The package's README goes without the pictures, which would need an address on the web.
+  writeFileSync("dist/README.md", readFileSync("README.md", "utf8").replace(/^!\[.*\n\n/gm, ""));
 }
 
 async function tests() {

@@ -1,4 +1,4 @@
-// What the agent asks of a person: in a notification and in the chat at once, answered by whichever is first.
+// What the agent asks of a person: in the chat, and in a notification where that is not in sight; the first answer counts.
 import * as vscode from "vscode";
 import type { Person } from "./server";
 import type { Approval, Decision, Question } from "./protocol";
@@ -6,7 +6,7 @@ import type { Approval, Decision, Question } from "./protocol";
 const LONGEST = 600; // characters of a command that a notification shows
 
 type Asked = { kind: "approval"; approval: Approval } | { kind: "question"; question: Question };
-type Pending = Asked & { settle(answer: Decision | string | undefined): void };
+type Pending = Asked & { notified: boolean; settle(answer: Decision | string | undefined): void };
 
 export class Asking implements Person, vscode.Disposable {
   private readonly pending = new Map<string, Pending>();
@@ -16,20 +16,29 @@ export class Asking implements Person, vscode.Disposable {
   /** The id of an approval or question that waits no longer. */
   readonly onSettled = this.settled.event;
 
+  /** `inSight` says whether the chat is.  A notification beside it would stay: VS Code closes none but by hand. */
+  constructor(private readonly inSight: () => boolean) {}
+
   get waiting(): Asked[] {
     return [...this.pending.values()];
   }
 
   async approve(approval: Approval, token: vscode.CancellationToken): Promise<Decision> {
-    const answer = this.wait<Decision>(approval.id, { kind: "approval", approval }, token);
-    void this.show(approval.id, () => notifyApproval(approval));
-    return (await answer) ?? { decision: "decline" }; // after a cancel nobody reads it
+    const answer = await this.wait<Decision>(approval.id, { kind: "approval", approval }, token);
+    return answer ?? { decision: "decline" }; // after a cancel nobody reads it
   }
 
   async ask(question: Question, token: vscode.CancellationToken): Promise<{ answer: string | null }> {
-    const answer = this.wait<string>(question.id, { kind: "question", question }, token);
-    void this.show(question.id, () => notifyQuestion(question));
-    return { answer: (await answer) ?? null };
+    return { answer: (await this.wait<string>(question.id, { kind: "question", question }, token)) ?? null };
+  }
+
+  /** Show in a notification what went out of sight. */
+  look(): void {
+    if (this.inSight()) return;
+    for (const [id, one] of this.pending) {
+      if (!one.notified) void this.notify(id, one);
+      one.notified = true;
+    }
   }
 
   /** Answer from elsewhere than the notification; false if it waits no longer. */
@@ -62,22 +71,17 @@ export class Asking implements Person, vscode.Disposable {
         resolve(answer as Answer | undefined);
         this.settled.fire(id);
       };
-      this.pending.set(id, { ...what, settle });
+      this.pending.set(id, { ...what, notified: false, settle });
       const listening = token.onCancellationRequested(() => settle(undefined));
       this.asked.fire(what);
+      this.look();
     });
   }
 
-  private async show(id: string, notify: () => Promise<Decision | string | undefined>): Promise<void> {
-    let open = true;
-    const listening = this.onSettled((settled) => {
-      // VS Code has no way to close one notification: all toasts go to the bell, and nothing is lost there.
-      if (settled === id && open) void vscode.commands.executeCommand("notifications.hideToasts");
-    });
-    const answer = await notify();
-    open = false;
-    listening.dispose();
-    if (answer !== undefined) this.answer(id, answer);
+  private async notify(id: string, asked: Asked): Promise<void> {
+    const answer = asked.kind === "approval" ? await notifyApproval(asked.approval) : await notifyQuestion(asked.question);
+    if (answer === undefined || this.answer(id, answer)) return;
+    void vscode.window.showInformationMessage(vscode.l10n.t("That was answered already, or waits no longer."));
   }
 }
 

@@ -31,6 +31,7 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
   private loading: Envelope[] | undefined;
   /** The session that is shown; none before its first message. */
   sessionId: string | undefined;
+  private chosenModel: string | undefined;
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -87,6 +88,13 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     this.post({ type: "attach", attachment: attached });
   }
 
+  /** Ask another model from now on: in the session that is shown, else in those to come. */
+  async useModel(name: string): Promise<void> {
+    await this.server.call("pygent.model.use", { name, ...(this.sessionId && { sessionId: this.sessionId }) });
+    if (!this.sessionId) this.chosenModel = name;
+    await this.showWho();
+  }
+
   /** Say anew who speaks. */
   async showWho(): Promise<void> {
     if (this.server.health !== "running") return;
@@ -104,8 +112,6 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     const { values } = await this.server.call("pygent.config.show", {});
     return this.chosenModel ?? ((values.model?.value ?? "") as string);
   }
-  /** The model that was picked for sessions to come. */
-  chosenModel: string | undefined;
 
   private post(message: ToPage): void {
     if (this.ready) void this.view?.webview.postMessage(message);
@@ -243,10 +249,11 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     const words = {
       starting: vscode.l10n.t("Pygent is starting …"),
       running: "",
-      restarting: vscode.l10n.t("Pygent's server ended and is started again …"),
+      restarting: vscode.l10n.t("Pygent's server ended and is started again in {0} s …", this.server.delay / 1000),
       failed: vscode.l10n.t("Pygent's server does not run. The log says why."),
     };
     this.post({ type: "health", text: words[health] });
+    if (health !== "running") this.chosenModel = undefined; // the server knew it, and forgets it
     if (health === "running" && this.ready) await report(() => this.load());
   }
 

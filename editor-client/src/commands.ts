@@ -132,9 +132,7 @@ function choosing({ server, chat }: Parts): Acts {
     },
     model: async () => {
       const name = await pickModel(server);
-      if (!name) return;
-      await server.call("pygent.model.use", { name, ...here() });
-      await chat.showWho();
+      if (name) await chat.useModel(name);
     },
   };
 }

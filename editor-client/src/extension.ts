@@ -5,7 +5,7 @@ import { Changes } from "./changes";
 import { Chat } from "./chat";
 import { registerCommands } from "./commands";
 import { report } from "./errors";
-import { basePython, install, INSTALL_COMMAND, NotFound } from "./locate";
+import { basePython, install, INSTALL_COMMAND, NotFound, privatePython } from "./locate";
 import { Progress } from "./progress";
 import { Server } from "./server";
 import { Tasks } from "./tasks";
@@ -13,9 +13,9 @@ import { Tasks } from "./tasks";
 /** Start everything; VS Code calls it only in a workspace that is trusted. */
 export function activate(context: vscode.ExtensionContext): void {
   const storage = context.globalStorageUri;
-  const asking = new Asking();
+  const asking: Asking = new Asking(() => chat.visible);
   const server = new Server(storage, asking);
-  const chat = new Chat(context, server, asking);
+  const chat: Chat = new Chat(context, server, asking);
   const tasks = new Tasks(server);
   const changes = new Changes(server);
   const progress = new Progress(server, asking, (sessionId) => chat.visible && chat.sessionId === sessionId);
@@ -34,7 +34,10 @@ export function activate(context: vscode.ExtensionContext): void {
     tasks,
     changes,
     progress,
-    chat.onVisibility(() => progress.look()),
+    chat.onVisibility(() => {
+      asking.look();
+      progress.look();
+    }),
     server.onHealth((health) => health !== "running" && asking.clear()),
     vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
     vscode.workspace.onDidChangeConfiguration((event) => void report(() => configured(event, server, restart))),
@@ -52,21 +55,23 @@ async function start(server: Server, storage: vscode.Uri, begin: () => Promise<v
   try {
     await begin();
   } catch (error) {
-    if (error instanceof NotFound) await offer(server, storage);
+    const own = server.found?.command === privatePython(storage); // what the extension installed it can install anew
+    if (error instanceof NotFound) await offer(server, storage, vscode.l10n.t("Pygent's server was not found."));
+    else if (own) await offer(server, storage, (error as Error).message);
     else await report(() => Promise.reject(error as Error));
   }
 }
 
-/** Say that there is no server, and what can be done about it. */
-async function offer(server: Server, storage: vscode.Uri): Promise<void> {
+/** Say why no server runs, and what can be done about it. */
+async function offer(server: Server, storage: vscode.Uri, why: string): Promise<void> {
   const settings = vscode.l10n.t("Open Settings");
   const copy = vscode.l10n.t("Copy Install Command");
   const own = vscode.l10n.t("Install for VS Code Only");
   const base = await basePython();
-  const text = base
-    ? vscode.l10n.t("Pygent's server was not found. Install it, or name it in the settings.")
-    : vscode.l10n.t("Pygent's server was not found, nor Python 3.10 or newer to install it into.");
-  const chosen = await vscode.window.showErrorMessage(text, settings, copy, ...(base ? [own] : []));
+  const what = base
+    ? vscode.l10n.t("Install it, or name it in the settings.")
+    : vscode.l10n.t("There is no Python 3.10 or newer to install it into either.");
+  const chosen = await vscode.window.showErrorMessage(`${why} ${what}`, settings, copy, ...(base ? [own] : []));
   if (chosen === settings) await vscode.commands.executeCommand("workbench.action.openSettings", "@ext:pygent.pygent");
   else if (chosen === copy) await vscode.env.clipboard.writeText(INSTALL_COMMAND);
   else if (chosen === own && base) await installPrivately(server, storage, base);
@@ -82,7 +87,7 @@ async function installPrivately(server: Server, storage: vscode.Uri, base: strin
     vscode.window.withProgress(options, (_, token) => {
       const ending = new AbortController();
       token.onCancellationRequested(() => ending.abort());
-      return install(base, storage, ending.signal);
+      return install(base, storage, server.log, ending.signal);
     }),
   );
   await start(server, storage, () => server.restart());

@@ -1,6 +1,7 @@
 // Where the server is: the settings first, then the active Python environment, then PATH, then our own one.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
@@ -68,32 +69,51 @@ function expanded(text: string): string {
   return text.replace(/^~(?=[/\\]|$)/, homedir()).replaceAll("${workspaceFolder}", folder);
 }
 
+/** What `ms-python.vscode-python-envs` gives, as far as it is asked here. */
 interface Environments {
   getEnvironment(scope?: vscode.Uri): Promise<{ execInfo?: { run: { executable: string } } } | undefined>;
 }
+/** What `ms-python.python` gives; the path may be that of an environment's folder. */
 interface Python {
-  environments: { getActiveEnvironmentPath(scope?: vscode.Uri): { path: string } };
+  environments: {
+    getActiveEnvironmentPath(scope?: vscode.Uri): { path: string };
+    resolveEnvironment(which: { path: string }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+  };
 }
 
-/** The interpreter that the Python extensions have chosen for the first folder, if one of them is there. */
+/** The interpreter that a Python extension has chosen for the first folder, if one of them is there. */
 async function activePython(): Promise<string | undefined> {
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  try {
-    const environments = vscode.extensions.getExtension<Environments>("ms-python.vscode-python-envs");
-    const chosen = await (await environments?.activate())?.getEnvironment(folder);
-    if (chosen?.execInfo) return chosen.execInfo.run.executable;
-    const extension = vscode.extensions.getExtension<Python>("ms-python.python");
-    const found = (await extension?.activate())?.environments.getActiveEnvironmentPath(folder).path;
-    return found && path.isAbsolute(found) ? found : undefined;
-  } catch {
-    return undefined; // an extension that fails is as one that is not there
+  for (const chosenBy of [byEnvironments, byPython]) {
+    try {
+      const chosen = await chosenBy(folder);
+      if (chosen) return chosen;
+    } catch {
+      // an extension that fails is as one that is not there
+    }
   }
+  return undefined;
+}
+
+async function byEnvironments(folder?: vscode.Uri): Promise<string | undefined> {
+  const extension = vscode.extensions.getExtension<Environments>("ms-python.vscode-python-envs");
+  return (await (await extension?.activate())?.getEnvironment(folder))?.execInfo?.run.executable;
+}
+
+async function byPython(folder?: vscode.Uri): Promise<string | undefined> {
+  const { environments } = (await vscode.extensions.getExtension<Python>("ms-python.python")?.activate()) ?? {};
+  return (await environments?.resolveEnvironment(environments.getActiveEnvironmentPath(folder)))?.executable.uri?.fsPath;
 }
 
 export const INSTALL_COMMAND = "python3 -m pip install pygent-server";
 
-function privatePython(storage: vscode.Uri): string {
-  return path.join(storage.fsPath, "venv", windows ? "Scripts/python.exe" : "bin/python");
+function privatePlace(storage: vscode.Uri): string {
+  return path.join(storage.fsPath, "venv");
+}
+
+/** The Python of the extension's own environment, there or not. */
+export function privatePython(storage: vscode.Uri): string {
+  return path.join(privatePlace(storage), windows ? "Scripts/python.exe" : "bin/python");
 }
 
 /** A Python that can run the server, for an environment of our own. */
@@ -111,10 +131,25 @@ export async function basePython(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Install the server into an environment of the extension's own.  Throws what pip said. */
-export async function install(base: string, storage: vscode.Uri, signal: AbortSignal): Promise<void> {
-  await vscode.workspace.fs.createDirectory(storage);
-  await run(base, ["-m", "venv", "--clear", path.join(storage.fsPath, "venv")], { signal });
-  const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "pygent-server"];
-  await run(privatePython(storage), pip, { signal });
+/** Install the server into an environment of the extension's own; leaves none behind if it fails.  Throws what pip said. */
+export async function install(base: string, storage: vscode.Uri, log: vscode.LogOutputChannel, signal: AbortSignal): Promise<void> {
+  const place = privatePlace(storage);
+  const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "pygent-server"];
+  try {
+    await vscode.workspace.fs.createDirectory(storage);
+    for (const [program, ...args] of [[base, "-m", "venv", "--clear", place], [privatePython(storage), ...pip]] as const) {
+      log.info([program, ...args].join(" "));
+      const { stdout, stderr } = await run(program, args, { signal });
+      log.info(stdout + stderr);
+    }
+  } catch (error) {
+    await rm(place, { recursive: true, force: true, maxRetries: 5 });
+    if (signal.aborted) throw new vscode.CancellationError();
+    const { stdout = "", stderr = "", message } = error as Error & { stdout?: string; stderr?: string };
+    const said = stdout + (stderr || message);
+    log.error(said);
+    const lines = said.trim().split("\n");
+    const why = lines.findLast((line) => line.startsWith("ERROR: ")) ?? lines.at(-1) ?? "";
+    throw new Error(vscode.l10n.t("Pygent's server could not be installed: {0}", why.replace("ERROR: ", "")), { cause: error });
+  }
 }

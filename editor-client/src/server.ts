@@ -32,6 +32,8 @@ export class Server implements vscode.Disposable {
   readonly onEvent = this.heard.event;
   readonly onHealth = this.changed.event;
   health: Health = "starting";
+  /** Milliseconds that a server which crashed is not started for. */
+  delay = 0;
   found: Found | undefined;
   middleware: Middleware = {};
   private client: LanguageClient | undefined;
@@ -60,6 +62,7 @@ export class Server implements vscode.Disposable {
   /** Find and start the server.  Throws NotFound and whatever keeps it from starting. */
   async start(): Promise<void> {
     this.set("starting");
+    this.found = undefined;
     try {
       this.found = await locate(this.storage);
       const { command, args, origin, version } = this.found;
@@ -88,13 +91,18 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  /** Start anew, one after the other: two servers at once would both register their commands.  Throws as start. */
+  /** End the server and start it as the settings say now.  Throws as start. */
   restart(): Promise<void> {
+    this.crashes = 0;
+    return this.again();
+  }
+
+  /** Start anew, one after the other: two servers at once would both register their commands. */
+  private again(): Promise<void> {
     const asked = ++this.asked;
     const turn = this.turn.then(async () => {
       if (asked !== this.asked) return; // it is asked for again, and that one starts it
       await this.stop();
-      this.crashes = 0;
       await this.start();
     });
     this.turn = turn.catch(() => undefined);
@@ -179,14 +187,10 @@ export class Server implements vscode.Disposable {
 
   private crashed(): void {
     if (Date.now() - this.startedAt > STEADY) this.crashes = 0;
-    const delay = DELAYS[Math.min(this.crashes++, DELAYS.length - 1)] ?? 0;
-    this.log.error(`the server ended; it is started again in ${delay} ms`);
+    this.delay = DELAYS[Math.min(this.crashes++, DELAYS.length - 1)] ?? 0;
+    this.log.error(`the server ended; it is started again in ${this.delay} ms`);
     this.set("restarting");
-    this.timer = setTimeout(() => {
-      void this.stop()
-        .then(() => this.start())
-        .catch(() => this.crashes < DELAYS.length && this.crashed());
-    }, delay);
+    this.timer = setTimeout(() => void this.again().catch(() => this.crashes < DELAYS.length && this.crashed()), this.delay);
   }
 }
 

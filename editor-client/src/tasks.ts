@@ -65,43 +65,12 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
   }
 
   getTreeItem(task: Task): vscode.TreeItem {
-    const item = new vscode.TreeItem(task.title || task.prompt.slice(0, 60));
-    const status = WORDS[task.status]();
-    item.id = task.id;
-    item.description = [status, ...this.facts(task)].join(" · ");
-    item.iconPath = icon(task.status);
-    item.contextValue = `task ${LIVE.has(task.status) ? "live" : "ended"}${task.startedAt ? " changed" : ""}`;
-    item.tooltip = this.tooltip(task);
-    item.accessibilityInformation = { label: `${task.title}, ${item.description}` };
-    item.command = { command: "pygent.ui.taskOpen", title: vscode.l10n.t("Open Task in Chat"), arguments: [task] };
-    return item;
+    return treeItem(task, this.doing.get(task.id));
   }
 
   dispose(): void {
     clearInterval(this.clock);
     this.disposables.forEach((one) => one.dispose());
-  }
-
-  private facts(task: Task): string[] {
-    const facts: string[] = [];
-    if (task.queuePlace) facts.push(vscode.l10n.t("place {0}", task.queuePlace));
-    if (task.startedAt) facts.push(elapsed((task.finishedAt ?? Date.now()) - task.startedAt));
-    if (task.steps) facts.push(task.steps === 1 ? vscode.l10n.t("1 step") : vscode.l10n.t("{0} steps", task.steps));
-    const doing = this.doing.get(task.id);
-    if (task.waitingFor) facts.push(task.waitingFor);
-    else if (doing && task.status === "running") facts.push(doing);
-    else if (task.changedFiles.length) facts.push(vscode.l10n.t("{0} file(s) changed", task.changedFiles.length));
-    return facts;
-  }
-
-  private tooltip(task: Task): vscode.MarkdownString {
-    const text = new vscode.MarkdownString(); // not trusted: no command links, no HTML
-    text.appendText(task.prompt.slice(0, 1000));
-    text.appendMarkdown("\n\n");
-    text.appendText(`${task.persona.name} · ${[WORDS[task.status](), ...this.facts(task)].join(" · ")}`);
-    for (const file of task.changedFiles.slice(0, 20)) text.appendText(`\n${file}`);
-    if (task.error) text.appendText(`\n${task.error.message} ${task.error.fix ?? ""}`);
-    return text;
   }
 
   private heard({ event, taskId }: Envelope): void {
@@ -128,6 +97,41 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
     const ticks = this.view.visible && this.all.some((task) => LIVE.has(task.status));
     if (ticks) this.clock = setInterval(() => this.changed.fire(undefined), TICK);
   }
+}
+
+/** A task as a row; `doing` is the tool call that runs in it. */
+export function treeItem(task: Task, doing?: string): vscode.TreeItem {
+  const item = new vscode.TreeItem(task.title || task.prompt.slice(0, 60));
+  const words = [WORDS[task.status](), ...facts(task, doing)].join(" · ");
+  item.id = task.id;
+  item.description = words;
+  item.iconPath = icon(task.status);
+  item.contextValue = `task ${LIVE.has(task.status) ? "live" : "ended"}${task.startedAt ? " changed" : ""}`;
+  item.tooltip = tooltip(task, words);
+  item.accessibilityInformation = { label: `${task.title}, ${words}` };
+  item.command = { command: "pygent.ui.taskOpen", title: vscode.l10n.t("Open Task in Chat"), arguments: [task] };
+  return item;
+}
+
+function facts(task: Task, doing?: string): string[] {
+  const facts: string[] = [];
+  if (task.queuePlace) facts.push(vscode.l10n.t("place {0}", task.queuePlace));
+  if (task.startedAt) facts.push(elapsed((task.finishedAt ?? Date.now()) - task.startedAt));
+  if (task.steps) facts.push(task.steps === 1 ? vscode.l10n.t("1 step") : vscode.l10n.t("{0} steps", task.steps));
+  if (task.waitingFor) facts.push(task.waitingFor);
+  else if (doing && task.status === "running") facts.push(doing);
+  else if (task.changedFiles.length) facts.push(vscode.l10n.t("{0} file(s) changed", task.changedFiles.length));
+  return facts;
+}
+
+function tooltip(task: Task, words: string): vscode.MarkdownString {
+  const text = new vscode.MarkdownString(); // not trusted: no command links, no HTML
+  text.appendText(task.prompt.slice(0, 1000));
+  text.appendMarkdown("\n\n");
+  text.appendText(`${task.persona.name} · ${words}`);
+  for (const file of task.changedFiles.slice(0, 20)) text.appendText(`\n${file}`);
+  if (task.error) text.appendText(`\n${task.error.message} ${task.error.fix ?? ""}`);
+  return text;
 }
 
 /** Tell that a task ended, with what can be done now. */

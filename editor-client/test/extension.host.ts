@@ -1,5 +1,6 @@
 // Runs in the extension host, beside the extension: what it asks of VS Code and of its server, with no page between.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import * as vscode from "vscode";
@@ -7,10 +8,14 @@ import { attachment, insert, selection } from "../src/editor";
 import { locate } from "../src/locate";
 import type { Commands, Task } from "../src/protocol";
 import { Server } from "../src/server";
+import { asksOutOfSight, asksUntilCancelled, opensLinks, showsTasks, tellsRefusals } from "./parts";
 import { until } from "./until";
 
 const { PYGENT_HOST_RESULTS = "", PYGENT_HOST_PYTHON = "", PYGENT_HOST_BIN = "" } = process.env;
-const STEPS = { activates, keepsFoldersApart, actsOnTasks, attaches, inserts, offersCodeActions, discovers, refusesAnother };
+const STEPS = {
+  ...{ activates, keepsFoldersApart, followsSettings, actsOnTasks, comparesTasks, attaches, inserts, offersCodeActions },
+  ...{ asksOutOfSight, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
+};
 
 /** What VS Code calls; each step's outcome is a line of the results. */
 export async function run(): Promise<void> {
@@ -66,14 +71,7 @@ async function discovers(): Promise<void> {
   const server = (name: string) => program(name, `exec '${PYGENT_HOST_PYTHON}' -m pygent.lsp "$@"`);
   const python = (name: string) => program(name, `exec '${PYGENT_HOST_PYTHON}' "$@"`);
   const found = async () => (await locate(storage)).origin;
-  const original = vscode.extensions.getExtension;
-  const chosen = { environments: { getActiveEnvironmentPath: () => ({ path: python("active") }) } };
-  const asked: string[] = [];
   const { PATH = "" } = process.env;
-  vscode.extensions.getExtension = ((id: string) => {
-    asked.push(id);
-    return id === "ms-python.python" ? { activate: () => Promise.resolve(chosen) } : undefined;
-  }) as typeof original;
   try {
     const onPath = server("pygent-server");
     process.env.PATH = `${PYGENT_HOST_BIN}:${PATH}`;
@@ -82,23 +80,38 @@ async function discovers(): Promise<void> {
     assert.match((await locate(storage)).command, /given$/);
     assert.match((await locate(storage)).version, /^\d+\.\d+/);
     assert.equal(await found(), "pygent.server.command");
-    assert.deepEqual(asked, [], "nothing is asked of another extension where a setting answers");
     await set("server.command", []);
     assert.equal(await found(), "pygent.interpreter");
     await set("interpreter", path.join(PYGENT_HOST_BIN, "nowhere"));
     await assert.rejects(locate(storage), /^Error: pygent\.interpreter: .*nowhere/, "a wrong setting is not passed over");
     await set("interpreter", undefined);
-    assert.match((await locate(storage)).command, /active$/);
-    vscode.extensions.getExtension = original;
     assert.equal(await found(), "PATH");
     rmSync(onPath);
     await assert.rejects(locate(storage), /^Error: PATH: pygent-server/);
   } finally {
     process.env.PATH = PATH;
-    vscode.extensions.getExtension = original;
     await set("interpreter", undefined);
     await set("server.command", undefined);
   }
+}
+
+/** However fast the settings change, one server runs in the end, and it is the one that they name. */
+async function startsTheLast(): Promise<void> {
+  const running = () => {
+    const listed = execFileSync("ps", ["-o", "args=", "--ppid", String(process.pid)], { encoding: "utf8" });
+    return listed.split("\n").filter((line) => line.includes("-m pygent.lsp"));
+  };
+  const [before] = running();
+  for (const name of ["first", "second", "third"]) {
+    await set("server.command", [PYGENT_HOST_PYTHON, "-m", "pygent.lsp", "--log-file", path.join(PYGENT_HOST_BIN, `${name}.log`)]);
+  }
+  const onlyThird = () => running().length === 1 && running()[0]?.includes("third.log");
+  await until(onlyThird);
+  await until(async () => call("pygent.tasks", {}));
+  assert.ok(onlyThird(), running().join());
+  await set("server.command", undefined);
+  await until(() => running().length === 1 && running()[0] === before);
+  await until(async () => call("pygent.tasks", {}));
 }
 
 /** A server of a later protocol: the real one, with its answer changed on the way. */
@@ -147,6 +160,34 @@ async function keepsFoldersApart(): Promise<void> {
   await call("pygent.workspace.trust", { folderUri: second, trusted: false });
   assert.equal((await shown(second)).max_tasks?.value, 3, "a folder that is not trusted can't raise it");
   assert.equal((await shown(first)).max_tasks?.value, 5, "and the trust of the other one stays");
+}
+
+/** `pygent.config` counts from the moment it is changed, with no restart. */
+async function followsSettings(): Promise<void> {
+  const folderUri = String(folder(0));
+  const model = async () => (await call("pygent.config.show", { folderUri })).values.model?.value;
+  await set("config", { model: "of-the-editor" });
+  await until(async () => (await model()) === "of-the-editor");
+  await set("config", undefined);
+  await until(async () => (await model()) === "of-the-shop");
+}
+
+/** What a task has made and changed, as the two sides of a comparison. */
+async function comparesTasks(): Promise<void> {
+  await vscode.commands.executeCommand("pygent.ui.delegate", "Change two files");
+  const task = await until(async () => {
+    const { tasks } = await call("pygent.tasks", {});
+    return tasks.find(({ title, status }) => title.startsWith("Change two") && status === "completed");
+  });
+  await vscode.commands.executeCommand("pygent.ui.taskDiff", task.id);
+  const side = async (name: string, which: string) =>
+    (await vscode.workspace.openTextDocument(vscode.Uri.from({ scheme: "pygent-file", path: `/${name}`, query: `${task.id}&${which}` }))).getText();
+  await until(() => vscode.window.tabGroups.activeTabGroup.activeTab?.label.includes("(changes of the task)"));
+  assert.deepEqual([...task.changedFiles].sort(), ["made.txt", "shop.py"]);
+  assert.equal(await side("made.txt", "after"), "made\n");
+  assert.match(await side("shop.py", "before"), /return 42/);
+  assert.match(await side("shop.py", "after"), /return 43/);
+  assert.match((await shop()).document.getText(), /return 42/, "the folder is as it was");
 }
 
 async function actsOnTasks(): Promise<void> {

@@ -6,7 +6,17 @@ const python = ["../.venv/bin/python", process.env.PYTHON ?? "python3"].find((na
 const made = {
   "src/protocol.ts": execFileSync(python, ["-m", "pygent.lsp.typescript"], { encoding: "utf8" }),
   "l10n/bundle.l10n.json": bundle(),
+  "package.json": manifest(),
 };
+
+/** The manifest with what `pygent.config` may hold, as the schema of `pygent.toml` says it. */
+function manifest() {
+  const { properties } = JSON.parse(readFileSync("../docs/pygent.schema.json", "utf8"));
+  const lines = Object.entries(properties).map(([name, schema]) => `            ${JSON.stringify(name)}: ${JSON.stringify(schema)}`);
+  const schema = `"additionalProperties": false,\n          "properties": {\n${lines.join(",\n")}\n          },`;
+  const place = /("pygent\.config": \{\n {10}"type": "object",\n {10})(?:"additionalProperties"[^]*?\n {10}\},\n {10})?("default")/;
+  return readFileSync("package.json", "utf8").replace(place, (_, before, after) => `${before}${schema}\n          ${after}`);
+}
 
 /** Every text that the sources say to a person, for translators to start from. */
 function bundle() {

@@ -11,6 +11,11 @@ const REPLIES: Reply[] = [
   { match: { first: "Ask first" }, tool_calls: [{ name: "bash", arguments: { cmd: "touch asked" } }], times: 1 },
   { match: { first: "Ask first" }, text: "So I asked.", times: 1 },
   { match: { first: "Ask first" }, tool_calls: [{ name: "bash", arguments: { cmd: "touch asked" } }] },
+  ...[
+    { name: "write_file", arguments: { path: "made.txt", content: "made\n" } },
+    { name: "edit_file", arguments: { path: "shop.py", old: "42", new: "43" } },
+  ].map((call) => ({ match: { first: "Change two" }, tool_calls: [call] })),
+  { match: { first: "Change two" }, text: "Changed." },
   { match: { first: "Explain" }, text: "It gives nothing back of what it is given." },
 ];
 const toml = (model: string) => ({ "pygent.toml": `model = "${model}"\nmax_tasks = 5\n` });

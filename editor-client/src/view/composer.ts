@@ -37,6 +37,7 @@ export class Composer {
     this.field.rows = 1;
     this.field.placeholder = t("Ask Pygent, @ for files, / for commands");
     this.field.setAttribute("aria-autocomplete", "list");
+    this.field.setAttribute("aria-controls", (this.list.id = "completions"));
     this.element.append(this.list, this.chips, this.field, tools);
     this.field.addEventListener("input", () => this.typed());
     this.field.addEventListener("keydown", (event) => this.key(event));
@@ -88,7 +89,7 @@ export class Composer {
   private typed(): void {
     this.quiet = false;
     this.draw();
-    const before = this.field.value.slice(0, this.field.selectionStart);
+    const before = this.field.value.slice(0, this.field.selectionEnd);
     this.request++;
     if (/(^|\s)@\S*$|^\/\S*$/.test(before)) this.tell({ type: "complete", request: this.request, text: before });
     else this.offer([]);
@@ -151,7 +152,7 @@ export class Composer {
 
   private accept(item: Completion | undefined): void {
     if (!item) return;
-    const at = this.field.selectionStart;
+    const at = this.field.selectionEnd;
     const before = this.field.value.slice(0, at).replace(/[@/]\S*$/, "") + item.insert;
     this.field.value = before + this.field.value.slice(at);
     this.field.setSelectionRange(before.length, before.length);

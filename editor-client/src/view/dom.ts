@@ -35,6 +35,7 @@ const ICONS = {
   file: "M4 2h5l3 3v9H4V2zm1 1v10h6V6H8V3H5z",
   selection: "M2 3h12v1H2zm0 3h8v1H2zm0 3h12v1H2zm0 3h6v1H2z",
   problem: "M8 2l6.5 12h-13L8 2zm-.5 4.5v4h1v-4h-1zm0 5v1h1v-1h-1z",
+  history: "M8 2a6 6 0 1 1-5.2 3l.87.5A5 5 0 1 0 8 3v2L4.8 2.5 8 0v2zm-.5 3h1v3.1l2.3 2.3-.7.7-2.6-2.6z",
   down: "M3 6l5 5 5-5z",
   close: "M4 3l4 4 4-4 1 1-4 4 4 4-1 1-4-4-4 4-1-1 4-4-4-4z",
 } as const;

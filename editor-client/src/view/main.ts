@@ -19,7 +19,7 @@ const who = {
 };
 who.persona.title = t("Select Persona");
 who.model.title = t("Select Model");
-const sessions = button(t("Sessions"), () => tell({ type: "run", command: "resume" }));
+const sessions = button(t("Sessions"), () => tell({ type: "run", command: "resume" }), "history");
 const header = h("header", {}, title, h("span", { class: "who" }, who.persona, who.model, sessions));
 const health = h("p", { class: "health", role: "status", hidden: true });
 const down = button(t("Scroll to the End"), () => scrollDown(), "down");

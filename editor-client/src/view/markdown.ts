@@ -54,7 +54,7 @@ export class Markdown {
       button(t("Copy"), () => tell({ type: "copy", text: token.text }), "copy"),
       button(t("Insert at Cursor"), () => tell({ type: "insert", text: token.text }), "insert"),
     );
-    const pre = h("pre", {}, h("code", {}, token.text));
+    const pre = h("pre", { role: "group", label: t("Code") }, h("code", {}, token.text));
     pre.tabIndex = 0;
     return h("div", { class: "code" }, actions, pre);
   }

@@ -81,7 +81,8 @@ export class Turn {
 
   toolStarted(event: ToolStarted): void {
     const status = h("span", { class: "status", role: "img", label: t("running") });
-    const output = h("pre");
+    const output = h("pre", { role: "group", label: t("Output") });
+    output.tabIndex = 0;
     const body = h("div", { class: "body" }, output);
     const name = h("span", { class: "name", title: event.title }, event.title);
     const row = h("details", { class: "row live" }, h("summary", {}, status, name), body);
@@ -113,7 +114,7 @@ export class Turn {
   }
 
   changed(event: ChangeMade, name: string): void {
-    const { element, added, removed } = diffView(event.diff);
+    const { element, added, removed } = diffView(event.diff, t("Changes of {0}", name));
     const undo = button(t("Undo"), () => this.tell({ type: "undo", turnId: this.id, redo: this.undone }));
     undo.title = t("Undo all changes of this turn");
     undo.classList.add("undo");
@@ -182,7 +183,8 @@ export class Turn {
 export function usageWords(usage: Usage): string {
   const tokens = usage.promptTokens + usage.completionTokens;
   const short = tokens < 1000 ? String(tokens) : `${(tokens / 1000).toFixed(1)}k`;
-  const full = usage.contextWindow ? ` · ${Math.round((100 * usage.promptTokens) / usage.contextWindow)} %` : "";
+  const { contextTokens = usage.promptTokens, contextWindow } = usage;
+  const full = contextWindow ? ` · ${Math.round((100 * contextTokens) / contextWindow)} %` : "";
   const cost = usage.cost === undefined ? "" : ` · ${usage.cost.toFixed(3)}`;
   return t("{0} tokens", short) + full + cost;
 }

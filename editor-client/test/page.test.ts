@@ -1,0 +1,264 @@
+// The chat's page alone in Chromium: what it makes of each message of the extension, and what it says back.
+import assert from "node:assert/strict";
+import * as path from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { BROWSER, CHROMIUM, CLIENT } from "./machine";
+import { nameless } from "./names";
+import type { Approval, Envelope, Event, Task, Usage } from "../src/protocol";
+import type { ToHost, ToPage } from "../src/view/messages";
+
+let browser: Browser;
+let page: Page;
+before(async () => void (browser = await chromium.launch({ executablePath: CHROMIUM, args: BROWSER })));
+after(() => browser.close());
+afterEach(() => page.close());
+beforeEach(async () => {
+  page = await browser.newPage({ viewport: { width: 420, height: 700 } });
+  await page.setContent("<!DOCTYPE html><body></body>");
+  await page.addStyleTag({ path: path.join(CLIENT, "dist/chat.css") });
+  await page.evaluate(() => {
+    const said: unknown[] = [];
+    Object.assign(window, { said, acquireVsCodeApi: () => ({ postMessage: (message: unknown) => said.push(message) }) });
+  });
+  await page.addScriptTag({ path: path.join(CLIENT, "dist/chat.js") });
+});
+
+/** The extension says something. */
+async function tell(...messages: ToPage[]): Promise<void> {
+  // Each arrives as an event of its own; a frame later the page is drawn.
+  await page.evaluate(async (all) => {
+    for (const one of all) window.dispatchEvent(new MessageEvent("message", { data: one }));
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  }, messages);
+}
+
+/** What the page has said since it was last asked, without the drafts that each key makes. */
+async function said(): Promise<ToHost[]> {
+  const all = await page.evaluate(() => (window as unknown as { said: ToHost[] }).said.splice(0));
+  return all.filter(({ type }) => type !== "draft" && type !== "ready");
+}
+
+let seq = 0;
+function event(event: Event, more: Partial<Envelope> = {}): ToPage {
+  return { type: "event", envelope: { sessionId: "s", turnId: "t", seq: ++seq, time: 0, ...more, event } as Envelope };
+}
+const usage: Usage = { promptTokens: 900, completionTokens: 100 };
+const started = () => event({ type: "turnStarted", text: "Hello" });
+const speaks = (text: string) => event({ type: "message", itemId: "m", role: "assistant", text });
+const approval: Approval = { id: "a", sessionId: "s", kind: "command", title: "Run a command", detail: "ls", command: "ls", isolation: "local" };
+const task: Task = {
+  ...{ id: "k", title: "Tidy up", prompt: "Tidy up", status: "running", persona: { name: "Ada" }, sessionId: "ks" },
+  ...{ createdAt: 0, workspace: "/", steps: 1, usage, changedFiles: [] },
+};
+const text = (selector: string) => page.locator(selector).allInnerTexts();
+
+test("each event of a turn has its place", async () => {
+  await tell(
+    started(),
+    event({ type: "reasoningDelta", itemId: "r", text: "Let me see." }),
+    event({ type: "textDelta", itemId: "m", text: "I **look**\n\n```sh\nls\n```" }),
+    event({ type: "toolStarted", itemId: "c", name: "bash", title: "ls", arguments: {} }),
+    event({ type: "toolOutput", itemId: "c", text: "shop.py" }),
+  );
+  assert.deepEqual(await text(".person"), ["Hello"]);
+  assert.equal(await page.locator(".assistant[aria-busy=true] strong").innerText(), "look");
+  assert.deepEqual(await text(".row.live pre"), ["shop.py"]);
+  assert.ok(await page.getByRole("button", { name: "Stop" }).isVisible());
+  await tell(
+    speaks("I **look**ed at [it](shop.py).\n\n```sh\nls\n```"),
+    event({ type: "toolFinished", itemId: "c", status: "failed", output: "no\n", truncated: false, durationMs: 1500, exitCode: 2 }),
+    event({ type: "changeMade", itemId: "c", uri: "file:///a%20b.py", kind: "edited", diff: "--- a\n+++ b\n@@ -1 +1,2 @@\n-x\n+y\n+z\n" }),
+    event({ type: "notice", level: "warning", text: "The network is off." }),
+    event({ type: "compacted", tokensBefore: 9000, tokensAfter: 400 }),
+    event({ type: "forked", sessionId: "o" }),
+    event({ type: "checkpoint", before: "1", after: "2" }),
+    event({ type: "taskChanged", task }),
+    event({ type: "usage", ...usage, contextTokens: 500, contextWindow: 1000, cost: 0.1234 }),
+  );
+  assert.deepEqual(await text(".row.failed .facts"), ["failed · exit 2 · 1.5 s"]);
+  assert.deepEqual(await text(".change-head > span"), ["Edited a b.py", "+2", "−1"]);
+  assert.deepEqual(await text(".notice"), ["The network is off.", "Older messages were summarised: 9000 tokens became 400.", "Goes on from an earlier conversation."]);
+  assert.deepEqual(await text(".usage"), ["1.0k tokens · 50 % · 0.123"]);
+  await tell(event({ type: "taskChanged", task: { ...task, status: "completed" } }), event({ type: "turnFinished", status: "failed", reply: "", usage, error: { code: "x", message: "It broke.", fix: "Mend it." } }));
+  assert.deepEqual(await text(".task"), ["Task: Tidy up\ncompleted"]);
+  assert.deepEqual(await text(".end"), ["Failed: It broke. Mend it."]);
+  assert.ok(!(await page.getByRole("button", { name: "Stop" }).isVisible()));
+  assert.deepEqual(await page.locator("body").evaluate(nameless), []);
+  await page.locator(".task").click();
+  await page.locator(".change").getByRole("button", { name: "Open" }).click();
+  await page.locator(".change").getByRole("button", { name: "Undo" }).click();
+  await tell(event({ type: "turnUndone", turnId: "t" }));
+  await page.locator(".change.undone").getByRole("button", { name: "Redo" }).click();
+  assert.deepEqual(await said(), [
+    { type: "task", taskId: "k" },
+    { type: "open", uri: "file:///a%20b.py" },
+    { type: "undo", turnId: "t", redo: false },
+    { type: "undo", turnId: "t", redo: true },
+  ]);
+});
+
+test("an event that was shown is not shown again, and another session begins from nothing", async () => {
+  const [start, once] = [started(), event({ type: "notice", level: "info", text: "once" })];
+  await tell(start, once, once, start);
+  assert.deepEqual(await text(".notice"), ["once"]);
+  assert.ok(start.type === "event");
+  await tell({ type: "session", title: "Another", events: [{ ...start.envelope, seq: 1 }], earlier: true });
+  assert.deepEqual([await text(".notice"), await text(".person"), await text("header .title")], [[], ["Hello"], ["Another"]]);
+  await page.getByRole("button", { name: "Show earlier messages" }).click();
+  assert.deepEqual(await said(), [{ type: "earlier" }]);
+});
+
+const HOSTILE = [
+  `<img src=x onerror="window.stolen=1"><script>window.stolen=1</script>`,
+  `[a](javascript:window.stolen=1) [b](command:x "onclick=window.stolen=1") ![c](https://evil.example/pixel.png)`,
+  `<svg/onload=window.stolen=1> <iframe srcdoc="<script>parent.stolen=1</script>">`,
+  "```html\n<script>window.stolen=1</script>\n```\n\n| <b>a</b> |\n| --- |\n| <a href=javascript:window.stolen=1>x</a> |",
+  `# <style>*{display:none}</style>\n\n- [ ] <input autofocus onfocus=window.stolen=1>\n\n<https://evil.example/"onmouseover=window.stolen=1>`,
+  `[r]: javascript:window.stolen=1\n\n[r] &lt;script&gt; &#x3c;script&#x3e; \\<script>`,
+];
+const HARMLESS = /^(A|ARTICLE|BLOCKQUOTE|BR|BUTTON|CODE|DEL|DIV|EM|H[1-6]|HR|LI|OL|P|PRE|SPAN|STRONG|SVG|PATH|TABLE|TBODY|TD|TH|TR|UL)$/;
+
+test("what is hostile in a text becomes text", async () => {
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(request.url()));
+  for (const [number, source] of HOSTILE.entries()) {
+    await tell(event({ type: "turnStarted", text: source }, { turnId: `t${number}` }), event({ type: "message", itemId: `m${number}`, role: "assistant", text: source }, { turnId: `t${number}` }));
+  }
+  const found = await page.locator(".turn *").evaluateAll((all) => all.map((one) => ({ tag: one.tagName.toUpperCase(), names: one.getAttributeNames() })));
+  assert.deepEqual([...new Set(found.map(({ tag }) => tag))].filter((tag) => !HARMLESS.test(tag)), []);
+  assert.deepEqual(found.flatMap(({ names }) => names).filter((name) => /^(on|href|src|style)/.test(name)), []);
+  await page.locator("a", { hasText: "a" }).first().click();
+  assert.deepEqual(await said(), [{ type: "link", href: "javascript:window.stolen=1" }]); // which the extension refuses
+  assert.equal(await page.evaluate("window.stolen"), undefined);
+  assert.deepEqual(asked, []);
+});
+
+const GROWING = "# Title\n\nSome *text* with `code`\nand a [link](a.py:3).\n\n1. one\n   - [x] nested\n2. two\n\n```py\nx = 1\n\ny = 2\n```\n\n| a | b |\n| - | - |\n| 1 | ~~2~~ |\n\n> said\n\n---\nend &amp; done";
+
+test("a text that came in pieces looks as the whole one", async () => {
+  for (const size of [1, 3, 7, 50]) {
+    const pieces = GROWING.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [];
+    const [turnId, other] = [`pieces${size}`, `whole${size}`];
+    await tell(...pieces.map((piece) => event({ type: "textDelta", itemId: turnId, text: piece }, { turnId })));
+    await tell(event({ type: "message", itemId: other, role: "assistant", text: GROWING }, { turnId: other }));
+    const [grown, whole] = await page.locator(".assistant .markdown").evaluateAll((all) => all.slice(-2).map((one) => one.innerHTML));
+    assert.ok(whole?.includes("<h2>Title</h2>"));
+    assert.equal(grown, whole);
+  }
+});
+
+test("an approval is answered by its buttons, and closes when it is answered elsewhere", async () => {
+  const elsewhere = { ...approval, id: "b", sessionId: "other", title: "Change a file", diff: "-a\n+b\n", isolation: "docker" } as const;
+  await tell(started(), event({ type: "approvalRequested", approval }), { type: "approval", approval, here: true }, { type: "approval", approval: elsewhere, here: false });
+  assert.deepEqual(await text(".card.waiting .card-head"), ["Run a command\nno sandbox", "Change a file\nin docker"]);
+  const card = page.locator("main .card.waiting");
+  await card.getByRole("button", { name: "Allow", exact: true }).click();
+  await card.getByRole("button", { name: "Allow for Session" }).click();
+  await card.getByLabel("Reason for denying").fill("too much");
+  await card.getByLabel("Reason for denying").press("Enter");
+  await page.locator(".elsewhere").getByRole("button", { name: "Deny" }).click();
+  assert.deepEqual(await said(), [
+    { type: "decide", id: "a", decision: { decision: "accept" } },
+    { type: "decide", id: "a", decision: { decision: "acceptForSession" } },
+    { type: "decide", id: "a", decision: { decision: "decline", feedback: "too much" } },
+    { type: "decide", id: "b", decision: { decision: "decline" } },
+  ]);
+  await tell(event({ type: "approvalResolved", approvalId: "a", decision: "accept", by: "cli" }), { type: "settled", id: "b" });
+  assert.deepEqual(await text(".card"), ["Run a command\nno sandbox\nAllowed"]);
+});
+
+test("a question is answered by an option or in a field", async () => {
+  const question = { id: "q", sessionId: "s", prompt: "Which colour?" };
+  await tell(started(), { type: "question", question, here: true }, { type: "question", question: { ...question, id: "o", options: ["red", "green"] }, here: true });
+  await page.getByLabel("Your answer").fill(" blue ");
+  await page.getByLabel("Your answer").press("Enter");
+  await page.getByRole("button", { name: "green" }).click();
+  assert.deepEqual(await said(), [{ type: "answer", id: "q", answer: "blue" }, { type: "answer", id: "o", answer: "green" }]);
+  await tell(event({ type: "questionAnswered", questionId: "q", answer: "blue" }));
+  assert.deepEqual(await text(".answered"), ["blue"]);
+});
+
+test("keys send, queue, break the line, stop and bring back", async () => {
+  const field = page.getByLabel("Message to Pygent");
+  await field.fill("one");
+  await field.press("Shift+Enter");
+  await field.pressSequentially("two");
+  await field.press("Enter");
+  assert.equal(await field.inputValue(), "");
+  await field.fill("later");
+  await field.press("Control+Enter");
+  await field.press("ArrowUp");
+  assert.equal(await field.inputValue(), "later");
+  await field.fill("  ");
+  await field.press("Enter");
+  await field.press("Escape"); // nothing runs that it could stop
+  await tell(started());
+  await field.press("Escape");
+  await field.dispatchEvent("keydown", { key: "Enter", isComposing: true }); // it ends the word of an input method
+  assert.deepEqual(await said(), [
+    { type: "send", text: "one\ntwo", attachments: [], deliver: "steer" },
+    { type: "send", text: "later", attachments: [], deliver: "queue" },
+    { type: "cancel" },
+  ]);
+});
+
+test("only the completions that were asked for last are offered", async () => {
+  const field = page.getByLabel("Message to Pygent");
+  await field.pressSequentially("see @ab");
+  const asked = (await said()).filter((one) => one.type === "complete");
+  assert.deepEqual(asked.map(({ text }) => text), ["see @", "see @a", "see @ab"]);
+  const [early, , late] = asked;
+  const item = { label: "abc.py", insert: "@abc.py ", attachment: { label: "abc.py", uri: "file:///abc.py" } };
+  await tell({ type: "completions", request: early?.request ?? -1, items: [{ label: "old", insert: "@old " }] });
+  assert.deepEqual(await text("[role=option]"), []);
+  await tell({ type: "completions", request: late?.request ?? -1, items: [{ label: "ab.py", insert: "@ab.py " }, item] });
+  await page.getByRole("option", { name: "abc.py" }).click();
+  assert.equal(await field.inputValue(), "see @abc.py ");
+  assert.ok(await field.evaluate((one) => one === document.activeElement));
+  await field.press("Enter");
+  assert.deepEqual(await said(), [{ type: "send", text: "see @abc.py", attachments: [item.attachment], deliver: "steer" }]);
+});
+
+test("what was not sent comes back before what was typed since", async () => {
+  const field = page.getByLabel("Message to Pygent");
+  const attachment = { label: "a.py", uri: "file:///a.py" };
+  await tell({ type: "draft", draft: { text: "a draft", attachments: [attachment] } });
+  await field.press("Enter");
+  await field.fill("and more");
+  await tell({ type: "unsent", text: "a draft", attachments: [attachment], error: "The server does not run." });
+  assert.equal(await field.inputValue(), "a draft\nand more");
+  assert.deepEqual([await text(".chip"), await text(".health")], [["a.py"], ["The server does not run."]]);
+  await tell({ type: "attach", attachment });
+  assert.deepEqual(await text(".chip"), ["a.py"], "once");
+  await page.getByRole("button", { name: "Remove a.py" }).click();
+  assert.deepEqual(await text(".chip"), []);
+});
+
+test("the page follows the answer, unless the person has scrolled back", async () => {
+  await tell(started(), speaks("line\n\n".repeat(100)));
+  const scroller = page.locator(".scroller");
+  const atEnd = () => scroller.evaluate((one) => one.scrollHeight - one.scrollTop - one.clientHeight < 40);
+  assert.ok(await atEnd());
+  await scroller.evaluate((one) => new Promise((moved) => {
+    one.addEventListener("scroll", moved, { once: true });
+    one.scrollTop = 0;
+  }));
+  await tell(event({ type: "notice", level: "info", text: "more" }));
+  assert.ok(!(await atEnd()));
+  await page.getByRole("button", { name: "Scroll to the End" }).click();
+  assert.ok(await atEnd());
+});
+
+test("the pickers and buttons say what they are for", async () => {
+  await tell({ type: "who", persona: "Ada", model: "m-1" }, started(), speaks("```py\nx\n```"));
+  for (const name of ["Ada", "m-1", "Sessions", "Attach File", "Attach Selection", "Attach Problems of the Open File", "Copy", "Insert at Cursor"]) {
+    await page.getByRole("button", { name, exact: true }).click();
+  }
+  assert.deepEqual(await said(), [
+    ...(["persona", "model", "resume"] as const).map((command) => ({ type: "run" as const, command })),
+    ...(["file", "selection", "problems"] as const).map((what) => ({ type: "attach" as const, what })),
+    { type: "copy", text: "x" },
+    { type: "insert", text: "x" },
+  ]);
+});
