@@ -117,7 +117,7 @@ export function showsTasks(): void {
   assert.deepEqual([item.label, item.accessibilityInformation?.label], ["Tidy [up](command:x)", ", failed"]);
   const { value, isTrusted, supportHtml } = item.tooltip as vscode.MarkdownString;
   assert.ok(!isTrusted && !supportHtml);
-  assert.match(value, /It broke\.[^]*Mend it\./);
+  assert.match(value, /broke\.[^]*Mend/);
   assert.doesNotMatch(value, /\[up\]\(command/);
 }
 
@@ -135,7 +135,7 @@ export async function opensLinks(): Promise<void> {
     await openLink(link);
   }
   assert.equal(vscode.workspace.textDocuments.length, documents, "nothing is opened");
-  for (const link of ["/etc/passwd", "../other/other.txt", "file:///etc/passwd", "shop.py/../../../etc/passwd"]) {
+  for (const link of ["/etc/passwd", "../elsewhere.txt", "file:///etc/passwd", "shop.py/../../../etc/passwd"]) {
     await assert.rejects(openLink(link), /is not a file of this workspace/, link);
   }
   for (const uri of ["untitled:x", "https://example.com/x", "file:///etc/passwd"]) await assert.rejects(openUri(uri), /is not a file of this workspace/);
