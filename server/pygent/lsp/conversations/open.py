@@ -14,7 +14,7 @@ from pygent.lsp.base import Declined
 from pygent.lsp.buffers import Buffer, units
 from pygent.lsp.conversations.following import Insertion
 from pygent.lsp.conversations.page import Page
-from pygent.lsp.conversations.reopening import catch_up
+from pygent.lsp.conversations.reopening import begins, catch_up
 from pygent.lsp.conversations.writer import Writer
 from pygent.paths import path_of
 from pygent.records import Approval, Question
@@ -40,6 +40,7 @@ class Conversations:
     def __init__(self, server: PygentServer) -> None:
         self._server = server
         self._pages: dict[str, Page] = {}
+        self._left: dict[str, str] = {}
         self._parents: dict[str, str | None] = {}
         self._refreshing = False
 
@@ -66,15 +67,33 @@ class Conversations:
         buffer = self._server.buffers.get(uri)
         if buffer is None or not is_conversation(uri):
             return
-        before = self._pages.get(unquote(uri))
         page = Page(uri, self._writer(buffer), self._refresh)
-        self._pages[unquote(uri)] = page
         try:
-            session = self.session_of(page)
+            session = self.session_of(page) or self._bind_again(page)
             if session is not None:
-                catch_up(page, session, before)
+                catch_up(page, session, self._take_over(session.id, unquote(uri)))
         except PygentError as error:
             self._server.protocol.tell("window/showMessage", {"type": 2, "message": error.message})
+        self._pages[unquote(uri)] = page
+
+    def _bind_again(self, page: Page) -> Session | None:
+        """The session that a document named when it was closed, if it was closed without being saved.
+
+        One whose first line the person took away, or who now begins with something else, goes on alone.
+        """
+        left = self._left.pop(unquote(page.uri), None)
+        if left is None or not begins(page, self._server.app.sessions.get(left)):
+            return None
+        page.bind(left)
+        page.name_session()
+        return self.session_of(page)
+
+    def _take_over(self, session_id: str, uri: str) -> Page | None:
+        """The closed document, perhaps of another name, that still follows a turn of the session."""
+        for key, page in self._pages.items():
+            if page.session_id == session_id and page.running and (key == uri or not self._is_open(page)):
+                return self._pages.pop(key)
+        return None
 
     def changed(self, params: dict[str, Any]) -> None:
         """`textDocument/didChange`."""
@@ -88,6 +107,8 @@ class Conversations:
         uri = unquote(params["textDocument"]["uri"])
         page = self._pages.get(uri)
         if page is not None:
+            if (named := page.named()) is not None:
+                self._left[uri] = named
             page.writer.close()
             if not page.running:
                 del self._pages[uri]

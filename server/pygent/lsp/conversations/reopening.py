@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pygent.events import QuestionAsked, TurnFinished
-from pygent.lsp.conversations.alignment import Exchange, aligned, exchanges
+from pygent.lsp.conversations.alignment import Exchange, aligned, exchanges, same
 from pygent.lsp.conversations.markdown import Section, neutral
 from pygent.lsp.conversations.page import ANSWER, Page, before_draft, closed, ending
 from pygent.lsp.conversations.rendering import Rendering
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 CONTEXT = 40
 """Characters at the end of a half-written answer by which its place in the whole one is found."""
+
+
+def begins(page: Page, session: Session) -> bool:
+    """Whether a document begins with the first message of a session."""
+    yours, known = messages(page.document), page.said(session)
+    return bool(yours and known) and same(yours[0].text, known[0].text)
 
 
 def catch_up(page: Page, session: Session, before: Page | None) -> None:
