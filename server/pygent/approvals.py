@@ -80,10 +80,11 @@ class Approvals:
         try:
             await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in stops:  # tells the clients that were not the first
-                one.cancel()
             del self._waiting[asked.id]
             reply = self._store.take_reply(asked.id)
+            for one in stops:  # tells the clients that were not the first
+                one.cancel()
+            await asyncio.wait(stops)  # they ask no longer when it is announced
         return reply
 
     async def _ask(self, asked: Asked, ask: Callable[[Asked], Awaitable[object]], name: str) -> None:

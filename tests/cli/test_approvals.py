@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -163,3 +164,25 @@ async def later(other: Store, approval_id: str) -> None:
     """Answer in another process's name and let the time run out before this one can look."""
     assert other.reply(approval_id, Decision(decision="accept"), "other")
     time.sleep(0.05)
+
+
+@pytest.mark.parametrize("words", [[], ["run", "touch it"]])
+def test_a_terminal_that_asks_goes_on_when_another_answers(
+    pygent: Callable[..., Program], words: list[str]
+) -> None:
+    program = pygent(TOUCH, Reply(text="Touched it."))
+    terminal = program.terminal("--cwd", *words)
+    if not words:
+        terminal.until("/help")
+        terminal.type("touch it\r")
+    terminal.until("[c]ancel")
+    while not (pending := json.loads(program("approvals", "--json").stdout)["approvals"]):
+        pass
+    assert program("approvals", "allow", pending[0]["id"]).returncode == 0
+    terminal.until("Touched it.")
+    assert re.search(r"^ *accept \(cli\)", terminal.text, re.M)
+    assert (program.folder / "x").exists()
+    if not words:
+        terminal.until("tokens in")
+        terminal.type("/exit\r")
+    assert terminal.wait() == 0

@@ -100,6 +100,9 @@ async def _read_line(console: Console, prompt: str) -> str:
     loop.add_reader(sys.stdin.fileno(), readable)
     try:
         await ready
+    except asyncio.CancelledError:
+        console.raw("\n", console.err)  # somebody else has answered: what comes is no part of this line
+        raise
     finally:
         loop.remove_reader(sys.stdin.fileno())
     return sys.stdin.readline() or "c"
