@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.config.test_outline import LINES
 
+from pygent.config import tidy as module
 from pygent.config.tidy import tidy
 
 UNTIDY = '''
@@ -56,6 +57,15 @@ def test_line_ends_stay_as_they_are() -> None:
 @pytest.mark.parametrize("text", ["model =", 'a = "x', "a = 1\na = 2", "[x", "", "\n"])
 def test_a_broken_or_empty_text_is_left_alone(text: str) -> None:
     assert tidy(text) == (text if text.strip() else "")
+
+
+@pytest.mark.parametrize("made", [[], ["max_tasks = 4"], ["max_tasks = "], ["max_tasks = 3", "b = 1"]])
+def test_a_mistake_in_it_never_changes_what_a_file_means(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No text is known with which it makes one: a quarter of a million were tried; so one is made here."""
+    monkeypatch.setattr(module, "_lines", lambda text: made)
+    assert tidy("max_tasks=3 # why\n") == "max_tasks=3 # why\n"
 
 
 SPACE = st.sampled_from(["", " ", "\t ", "   # a comment", " # [x] = 1  "])

@@ -99,6 +99,15 @@ async def test_the_exit_code(workspace: Path, how: str) -> None:
         assert await asyncio.wait_for(wire.process.wait(), 10) == expected
 
 
+async def test_an_exit_that_does_not_wait_for_the_answer_to_shutdown(workspace: Path) -> None:
+    async with server(workspace) as wire:
+        await wire.initialize(workspace)
+        _, answer = wire.begin("shutdown")
+        wire.tell("exit")
+        assert await wire.process.wait() == 0
+        assert (await answer)["result"] is None
+
+
 async def test_headers_in_any_form(workspace: Path) -> None:
     async with server(workspace) as wire:
         body = json.dumps(

@@ -196,9 +196,12 @@ class Protocol(LanguageServerProtocol):
         self.initialized = True
         return plain
 
-    async def _on_shutdown(self, _: Any) -> None:
-        """Cancel what runs; only `exit` is heard from now on."""
+    def _on_shutdown(self, _: Any) -> Awaitable[None]:
+        """Only `exit` is heard from now on, also one that comes without waiting for the answer."""
         self._shutdown = True
+        return self._cancel_all()
+
+    async def _cancel_all(self) -> None:
         for task in list(self._running.values()):
             if task is not asyncio.current_task():
                 task.cancel()

@@ -1,17 +1,15 @@
-"""Settings files in an editor, at a server in this process; `|` in a text is the cursor."""
+"""Settings files in an editor, over the wire; `|` in a text is the cursor."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.lsp.inprocess import Loop
+from tests.lsp.settings.pipes import POOL, Pipe
 
-from pygent.app import App
 from pygent.lsp.buffers import Buffer
-from pygent.lsp.server import Host
 
 CAPABILITIES: dict[str, Any] = {
     "textDocument": {
@@ -39,36 +37,50 @@ class Form:
         trusted: bool = True,
     ) -> None:
         self.folder = folder
-        self.given = environ or {}
-        host = Host(lambda: App(environ=self.given, home=home, config_file=config), config)
         capabilities = CAPABILITIES if capabilities is None else capabilities
         if encoding is not None:
             capabilities = {**capabilities, "general": {"positionEncodings": [encoding]}}
-        self.host = host
-        self.loop = Loop(host, capabilities, trusted=trusted)
-        self.loop.tell(
-            "workspace/didChangeWorkspaceFolders",
-            {"event": {"added": [{"uri": folder.as_uri(), "name": "w"}], "removed": []}},
+        self._own = environ is not None or config is not None or any(home.glob(".*"))
+        self._pipe = (
+            Pipe(capabilities, trusted=trusted, home=home, environ=environ or {}, config=config)
+            if self._own
+            else POOL.get(capabilities, trusted=trusted, home=home)
         )
+        self._start = len(self._pipe.heard)
+        self._folders(added=[folder])
         self.buffers: dict[str, Buffer] = {}
-        self._numbers = itertools.count(100)
+
+    @property
+    def heard(self) -> list[dict[str, Any]]:
+        """What the server has said since this editor's folder is there."""
+        return self._pipe.heard[self._start :]
+
+    def tell(self, method: str, params: Any) -> None:
+        self._pipe.tell(method, params)
+
+    def _folders(self, added: Sequence[Path] = (), removed: Sequence[Path] = ()) -> None:
+        event = {
+            kind: [{"uri": one.as_uri(), "name": "w"} for one in folders]
+            for kind, folders in (("added", added), ("removed", removed))
+        }
+        self.tell("workspace/didChangeWorkspaceFolders", {"event": event})
 
     def open(self, text: str, name: str = "pygent.toml") -> int:
         """Open a file, or put another text into it; returns the place of the cursor."""
         cursor = text.find("|")
         text = text.replace("|", "", 1)
         uri = (self.folder / name).as_uri()
-        encoding = self.loop.server.encoding()
+        encoding = self._pipe.encoding
         if uri in self.buffers:
             version = (self.buffers[uri].version or 0) + 1
-            self.loop.tell(
+            self.tell(
                 "textDocument/didChange",
                 {"textDocument": {"uri": uri, "version": version}, "contentChanges": [{"text": text}]},
             )
         else:
             version = 1
             item = {"uri": uri, "languageId": "toml", "version": version, "text": text}
-            self.loop.tell("textDocument/didOpen", {"textDocument": item})
+            self.tell("textDocument/didOpen", {"textDocument": item})
         self.buffers[uri] = Buffer(uri, text, version, encoding=encoding)
         return cursor
 
@@ -83,14 +95,11 @@ class Form:
         return await self.request(method, params)
 
     async def request(self, method: str, params: Any) -> Any:
-        number = next(self._numbers)
-        self.loop.post({"id": number, "method": method, "params": params})
-        while True:
-            for one in self.loop.heard:
-                if one.get("id") == number and "method" not in one:
-                    assert "error" not in one, one
-                    return one["result"]
-            await asyncio.sleep(0)
+        number = self._pipe.ask(method, params)
+        while (answer := self._pipe.answer(number)) is None:
+            await asyncio.sleep(0.001)
+        assert "error" not in answer, answer
+        return answer["result"]
 
     async def items(self, text: str, name: str = "pygent.toml") -> dict[str, dict[str, Any]]:
         """What is offered at the cursor, by label."""
@@ -145,14 +154,18 @@ class Form:
         uri = (self.folder / name).as_uri()
         found: list[Any] = []
         while not found:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             found = [
                 one["params"]
-                for one in self.loop.heard
+                for one in self.heard
                 if one.get("method") == "textDocument/publishDiagnostics" and one["params"]["uri"] == uri
             ]
         return list(found[-1]["diagnostics"])
 
     async def close(self) -> None:
-        self.loop.close()
-        await self.host.close()
+        """Close the documents and the folder; a server of one's own is shut down."""
+        for uri in self.buffers:
+            self.tell("textDocument/didClose", {"textDocument": {"uri": uri}})
+        self._folders(removed=[self.folder])
+        if self._own:
+            self._pipe.close()

@@ -17,7 +17,7 @@ def published(form: Form, name: str = "pygent.toml") -> list[Any]:
     uri = (form.folder / name).as_uri()
     return [
         one["params"]
-        for one in form.loop.heard
+        for one in form.heard
         if one.get("method") == "textDocument/publishDiagnostics" and one["params"]["uri"] == uri
     ]
 
@@ -57,7 +57,7 @@ async def test_typing_is_followed_after_a_pause_and_closing_goes_back_to_the_dis
     found = await until(form, "badValue")
     assert found["version"] == 4
     assert not [one for one in published(form) if one.get("version") in (2, 3)]
-    form.loop.tell("textDocument/didClose", {"textDocument": {"uri": (workspace / "pygent.toml").as_uri()}})
+    form.tell("textDocument/didClose", {"textDocument": {"uri": (workspace / "pygent.toml").as_uri()}})
     await until(form, "unknownKey")
 
 
@@ -77,7 +77,7 @@ async def test_a_file_in_a_subfolder_stands_for_itself(form: Form, workspace: Pa
     form.open("model = 'm'\n")
     form.open("modle = 'x'\nmax_tasks = 2\n", "deep/pygent.toml")
     while not published(form, "deep/pygent.toml"):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     (found,) = published(form, "deep/pygent.toml")[-1]["diagnostics"]
     assert found["code"] == "unknownKey"
     assert "from pygent.toml:2" in str(await form.hover("modle = 'x'\nmax_ta|sks = 2\n", "deep/pygent.toml"))

@@ -22,7 +22,6 @@ async def test_a_key_tells_what_it_means_and_who_says_what(workspace: Path, home
 async def test_what_is_typed_counts_before_it_is_saved(form: Form, workspace: Path) -> None:
     (workspace / "pygent.toml").write_text('model = "saved"')
     assert "In force: `typed` from pygent.toml:1" in str(await form.hover('mod|el = "typed"'))
-    form.host.app.sessions.folder(workspace)
     shown = await form.request("workspace/executeCommand", {"command": "pygent.config.show", "arguments": []})
     assert shown["values"]["model"]["value"] == "saved"
 
@@ -59,7 +58,7 @@ async def test_a_variable_tells_the_same_and_no_secret(form: Form) -> None:
     env = "OPENAI_API|_KEY=sk-hunter2hunter2\nPYGENT_MODEL=m"
     assert "In force: `set` from .env:1" in str(await form.hover(env, ".env"))
     assert "In force: `m` from .env:1" in str(await form.hover("PYGENT_M|ODEL=m", ".env"))
-    assert "hunter2" not in str(form.loop.heard)
+    assert "hunter2" not in str(form.heard)
 
 
 async def test_without_markdown_it_is_plain(workspace: Path, home: Path, state: Path) -> None:

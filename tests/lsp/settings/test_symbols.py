@@ -44,7 +44,7 @@ async def test_tables_and_keys_are_the_outline(form: Form) -> None:
         ),
     ]
     assert symbols[2]["range"]["end"] == {"line": 7, "character": 9}
-    assert "hunter2" not in str(form.loop.heard)
+    assert "hunter2" not in str(form.heard)
 
 
 async def test_a_client_without_nesting_gets_a_list(workspace: Path, home: Path, state: Path) -> None:
