@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import REPOSITORY, python
 
 from pygent.config import TABLE, load, reference
+from pygent.config.json_schema import json_schema
 from pygent.lsp import reference as protocol
 from pygent.lsp import typescript
 from pygent.lsp.commands import COMMANDS
@@ -69,6 +71,11 @@ def test_generated_pages_are_fresh() -> None:
     )
     assert (REPOSITORY / "editor-client/src/protocol.ts").read_text() == typescript.protocol(), (
         "python -m pygent.lsp.typescript > editor-client/src/protocol.ts"
+    )
+    manifest = json.loads((REPOSITORY / "editor-client/package.json").read_text())
+    config = manifest["contributes"]["configuration"]["properties"]["pygent.config"]
+    assert config["properties"] == json.loads(json.dumps(json_schema()))["properties"], (
+        "npm run generate, in editor-client"
     )
     page = (REPOSITORY / "docs/configuration.md").read_text()
     assert reference.table() in page, "python -m pygent.config.reference"

@@ -26,6 +26,9 @@ const REPLIES: Reply[] = [
   { match: { first: "Who are you" }, text: "One of them." },
   { match: { first: "Leave a file" }, tool_calls: [write] },
   { match: { first: "Leave a file" }, text: "It is there." },
+  { match: { first: "Raise the total" }, tool_calls: [{ name: "edit_file", arguments: { path: "shop.py", old: "42", new: "43" } }] },
+  { match: { first: "Raise the total", last: "how high" }, text: "By one." },
+  { match: { first: "Raise the total" }, text: "Raised." },
   { match: { first: "May I" }, tool_calls: [{ name: "bash", arguments: { cmd: "date" } }] },
   { match: { first: "May I" }, text: "Then I don't." },
 ];
@@ -46,6 +49,9 @@ for (const version of VERSIONS) {
       "persona and model are picked, and the model is told": chooses,
       "files and commands are completed by the keyboard alone": completes,
       "the notification of a task that ended applies its changes": applies,
+      "what the person has changed meanwhile is kept, and told": keeps,
+      "a task's conversation opens from its row, and it can be spoken to": speaks,
+      "what is set up is listed": checks,
       "every control has a name for a screen reader": names,
       "`pygent.config` is checked as it is typed": configures,
       "the walkthrough has four steps": walks,
@@ -180,15 +186,44 @@ const completes: Step = async (bench) => {
 };
 
 const applies: Step = async (bench) => {
-  const { page } = bench;
-  await bench.command("Pygent: Delegate Task");
-  await page.locator(".quick-input-widget input").fill("Leave a file");
-  await page.keyboard.press("Enter");
-  await page.locator(".quick-input-list .monaco-list-row", { hasText: "Any persona" }).click();
+  await delegate(bench, "Leave a file");
   await bench.toast("completed").getByRole("button", { name: "Apply", exact: true }).click();
   await until(() => bench.exists("done.txt"));
   assert.equal(bench.read("done.txt"), "done\n");
   await bench.toast("1 file(s) applied").waitFor();
+};
+
+const keeps: Step = async (bench) => {
+  await delegate(bench, "Raise the total");
+  await bench.toast("Raise the total").filter({ hasText: "completed" }).waitFor();
+  await line(bench, "return.42").click();
+  await bench.page.keyboard.press("End");
+  await bench.page.keyboard.type("0");
+  await line(bench, "return.420").waitFor();
+  await bench.toast("Raise the total").getByRole("button", { name: "Apply", exact: true }).click();
+  const told = bench.toast(/0 file\(s\) applied; left as they are: shop\.py \(/);
+  await told.getByRole("button", { name: "Show Changes" }).click();
+  await bench.page.locator(".tab.active", { hasText: "changes of the task" }).waitFor();
+  await open(bench, "shop.py");
+  await line(bench, "return.420").waitFor();
+  assert.equal(bench.read("shop.py"), SHOP, "nothing is saved");
+};
+
+const speaks: Step = async (bench) => {
+  const { chat } = bench;
+  await bench.task("Raise the total").first().click();
+  await chat.locator("header.task .title", { hasText: "Raise the total" }).waitFor();
+  await chat.getByText("Raised.").waitFor();
+  await bench.say("how high?");
+  await chat.getByText("By one.").waitFor();
+  assert.match(last(bench), /how high\?/);
+};
+
+const checks: Step = async (bench) => {
+  await bench.command("Pygent: Check Setup");
+  const rows = bench.page.locator(".quick-input-list .monaco-list-row");
+  await rows.filter({ hasText: /replayed|answers|endpoint/ }).first().waitFor();
+  await bench.page.keyboard.press("Escape");
 };
 
 const names: Step = async (bench) => {
@@ -240,6 +275,14 @@ async function fresh(bench: Workbench): Promise<void> {
   await bench.command("Pygent: New Session");
   await bench.chat.locator(".hints button").first().waitFor();
   await focused(bench);
+}
+
+async function delegate(bench: Workbench, prompt: string): Promise<void> {
+  const { page } = bench;
+  await bench.command("Pygent: Delegate Task");
+  await page.locator(".quick-input-widget input").fill(prompt);
+  await page.keyboard.press("Enter");
+  await page.locator(".quick-input-list .monaco-list-row", { hasText: "Any persona" }).click();
 }
 
 function focused(bench: Workbench): Promise<boolean> {

@@ -15,7 +15,7 @@ def total(prices):
     return result
 `;
 const HOSTILE = `<img src=x onerror="parent.stolen=1"><script>parent.stolen=1</script>
-[run](command:workbench.action.terminal.new) [js](javascript:parent.stolen=1) ![pixel](http://evil.example/p.png)`;
+[run](command:workbench.action.terminal.new) [js](javascript:parent.stolen=1) ![pixel](http://evil.example/p.png) [loop](shop.py:7)`;
 const EXPLANATION = `The **total** is wrong: each turn of the loop *replaces* the result.
 
 1. \`result\` starts at 0
@@ -96,6 +96,11 @@ async function streams(bench: Workbench): Promise<void> {
   await chat.locator("a", { hasText: "js" }).click();
   await chat.locator("a", { hasText: "run" }).click();
   assert.equal(await bench.page.locator(".notifications-toasts .notification-list-item").count(), 0);
+  await chat.locator("a", { hasText: "pixel" }).click(); // the web is opened outside, and only after VS Code has asked
+  const asked = bench.page.locator(".monaco-dialog-box", { hasText: "http://evil.example/p.png" });
+  await asked.getByRole("button", { name: "Cancel" }).click();
+  await chat.locator("a", { hasText: "loop" }).click();
+  await bench.status("Ln 7, Col 1");
   for (const frame of bench.page.frames()) assert.equal(await frame.evaluate("window.stolen"), undefined);
   assert.match(await chat.locator(".usage").innerText(), /tokens/);
   await chat.getByRole("button", { name: "Copy" }).click();
@@ -159,6 +164,11 @@ async function edits(bench: Workbench): Promise<void> {
   await page.keyboard.press("Control+Shift+z");
   await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
   await chat.locator(".change").getByRole("button", { name: "Undo" }).click();
+  await page.locator(".view-line", { hasText: /result.=.price/ }).waitFor();
+  await chat.locator(".change.undone").waitFor();
+  await bench.command("Pygent: Redo");
+  await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
+  await bench.command("Pygent: Undo Last Turn");
   await page.locator(".view-line", { hasText: /result.=.price/ }).waitFor();
   await chat.locator(".change.undone").waitFor();
 }

@@ -98,10 +98,9 @@ export class Workbench {
       // The palette closes when something else takes the focus, as a view does that was just asked to.
       await this.page.keyboard.press("F1");
       await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`, { timeout: 3000 });
-      await row.waitFor({ timeout: 3000 });
+      await row.click({ timeout: 3000 });
       return true;
     });
-    await this.page.keyboard.press("Enter");
   }
 
   toast(text: string | RegExp) {
