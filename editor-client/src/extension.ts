@@ -40,15 +40,13 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     server.onHealth((health) => health !== "running" && asking.clear()),
     vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
-    vscode.workspace.onDidChangeConfiguration((event) => void report(() => configured(event, server, restart))),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      // What else changes, the server asks for itself.
+      if (event.affectsConfiguration("pygent.server") || event.affectsConfiguration("pygent.interpreter")) void restart();
+    }),
     ...registerCommands({ server, chat, tasks, changes, progress, restart }),
   );
   void start(server, storage, () => server.restart());
-}
-
-async function configured(event: vscode.ConfigurationChangeEvent, server: Server, restart: () => Promise<void>): Promise<void> {
-  if (event.affectsConfiguration("pygent.server") || event.affectsConfiguration("pygent.interpreter")) await restart();
-  else if (event.affectsConfiguration("pygent.config")) await server.configure();
 }
 
 async function start(server: Server, storage: vscode.Uri, begin: () => Promise<void>): Promise<void> {

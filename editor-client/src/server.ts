@@ -109,13 +109,6 @@ export class Server implements vscode.Disposable {
     return turn;
   }
 
-  /** Say the settings anew. */
-  async configure(): Promise<void> {
-    if (this.health !== "running") return;
-    const settings = { pygent: config() };
-    await this.client?.sendNotification("workspace/didChangeConfiguration", { settings });
-  }
-
   dispose(): void {
     void this.stop();
     this.log.dispose();
