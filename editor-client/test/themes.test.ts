@@ -57,6 +57,11 @@ const talks: Step = async (bench) => {
   await bench.command("Pygent: New Session");
   await bench.chat.locator(".hints button").first().waitFor();
   await bench.say("Why is total() wrong? Mend it.");
+  await bench.chat.locator(".card.waiting").waitFor();
+  await bench.chat.locator(".scroller").evaluate((one) => (one.scrollTop = 0));
+  await bench.picture(`chat-${bench.version}`);
+  await bench.chat.locator(".scroller").evaluate((one) => (one.scrollTop = one.scrollHeight));
+  await bench.picture(`approval-${bench.version}`);
   await bench.chat.getByRole("button", { name: "Deny" }).click();
   await bench.chat.getByRole("group", { name: /^Question: / }).waitFor();
   await bench.chat.locator(".health", { hasText: /./ }).waitFor({ state: "hidden" });
