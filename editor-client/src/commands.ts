@@ -94,7 +94,7 @@ function delegating({ server, chat, tasks, changes, progress }: Parts): Acts {
       if (!(await changes.show(task))) void vscode.window.showInformationMessage(vscode.l10n.t("The task changed nothing."));
     }),
     taskApply: on(async (task) => apply(server, changes, task), "ended"),
-    taskCancel: on((task) => server.call("pygent.task.cancel", { taskId: task.id }), "live"),
+    taskCancel: on(async (task) => tasks.update((await server.call("pygent.task.cancel", { taskId: task.id })).task), "live"),
     taskRetry: on((task) => server.call("pygent.task.retry", { taskId: task.id }), "ended"),
     taskDelete: on(async (task) => {
       const yes = vscode.l10n.t("Delete");

@@ -6,6 +6,7 @@ import type { Envelope, Task } from "./protocol";
 import type { Server } from "./server";
 
 const TICK = 1000; // milliseconds between looks at the clock while something runs
+const LOOK = 5000; // and, while the view is seen, for what shells and other windows do with the folder's tasks
 const LIVE = new Set<Task["status"]>(["queued", "running", "waiting"]);
 const SHOWN = 100;
 
@@ -18,13 +19,14 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
   private readonly view: vscode.TreeView<Task>;
   private readonly disposables: vscode.Disposable[];
   private clock: NodeJS.Timeout | undefined;
+  private readonly look = setInterval(() => this.view.visible && this.again(), LOOK);
 
   constructor(private readonly server: Server) {
     this.view = vscode.window.createTreeView(Tasks.id, { treeDataProvider: this });
     this.disposables = [
       this.view,
       this.changed,
-      this.view.onDidChangeVisibility(() => this.refresh()),
+      this.view.onDidChangeVisibility(({ visible }) => (visible ? this.again() : this.refresh())),
       server.onEvent((envelope) => this.heard(envelope)),
       server.onHealth((health) => health === "running" && void report(() => this.load())),
     ];
@@ -42,9 +44,14 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
   }
 
   async load(): Promise<void> {
-    const { tasks } = await this.server.call("pygent.tasks", { limit: SHOWN });
-    this.tasks = new Map(tasks.map((task) => [task.id, task]));
+    const folders = vscode.workspace.workspaceFolders ?? [];
+    const lists = await Promise.all(folders.map(({ uri }) => this.server.call("pygent.tasks", { folderUri: String(uri), limit: SHOWN })));
+    this.tasks = new Map(lists.flatMap(({ tasks }) => tasks).map((task) => [task.id, task]));
     this.refresh();
+  }
+
+  private again(): void {
+    if (this.server.health === "running") void this.load().catch(() => undefined); // a server that ends meanwhile is told elsewhere
   }
 
   forget(id: string): void {
@@ -69,6 +76,7 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
   }
 
   dispose(): void {
+    clearInterval(this.look);
     clearInterval(this.clock);
     this.disposables.forEach((one) => one.dispose());
   }
@@ -81,7 +89,7 @@ export class Tasks implements vscode.TreeDataProvider<Task>, vscode.Disposable {
     }
   }
 
-  private update(task: Task): void {
+  update(task: Task): void {
     const before = this.tasks.get(task.id);
     this.tasks.set(task.id, task);
     this.refresh();

@@ -66,6 +66,7 @@ for (const version of VERSIONS) {
       "stop ends the command and the turn": stops,
       "the notification's cancel ends the model's answer where the chat is out of sight": cancels,
       "a task is delegated, watched, compared and applied": delegates,
+      "a shell's task is seen as it works, and ended here": followsAShell,
       "a window reloaded in mid-turn shows the conversation again": reloads,
       "a server that crashes is started again, and nothing typed is lost": crashes,
       "one that crashes again and again is started later and later": crashesOn,
@@ -228,6 +229,18 @@ async function delegates(bench: Workbench): Promise<void> {
   await until(() => bench.exists("test_shop.py"));
   await page.locator(".tabs-container .tab", { hasText: "shop.py" }).first().click();
   await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
+}
+
+async function followsAShell(bench: Workbench): Promise<void> {
+  await bench.command("Pygent: Show Tasks");
+  const shell = bench.shell("--cwd", "--no-confirm-bash", "delegate", "Wait for it in a shell");
+  const ended = new Promise((resolve) => shell.once("exit", resolve));
+  const row = bench.task("Wait for it in a shell").first();
+  await row.filter({ hasText: "running" }).waitFor();
+  await row.hover();
+  await row.getByRole("button", { name: "Cancel Task" }).click();
+  await row.filter({ hasText: "cancelled" }).waitFor();
+  await ended;
 }
 
 async function reloads(bench: Workbench): Promise<void> {

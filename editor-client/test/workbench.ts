@@ -1,11 +1,11 @@
 // A real VS Code workbench in headless Chromium, with the packaged extension, the real server and a scripted model.
-import { execFileSync, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { test } from "node:test";
 import { chromium, type Browser, type FrameLocator, type Page } from "playwright-core";
-import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, several, settingsFile, startCode, startModel, storage, type Options, type Request } from "./machine";
+import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, PYTHON, several, settingsFile, startCode, startModel, storage, type Options, type Request } from "./machine";
 import { until } from "./until";
 
 export { CLIENT, PYTHON, storage, VERSIONS, type Reply, type Request, type Version } from "./machine";
@@ -182,6 +182,12 @@ export class Workbench {
     return listed
       .filter((line) => line.includes("-m pygent.lsp") && line.includes(this.marker) && !line.includes("supervisor"))
       .map((line) => Number(line.trim().split(/\s+/)[0]));
+  }
+  /** `pygent` in a shell of the same machine: it has the environment of the server. */
+  shell(...words: string[]): ChildProcess {
+    const pairs = readFileSync(`/proc/${this.servers()[0]}/environ`, "utf8").split("\0").filter(Boolean);
+    const env = Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
+    return spawn(PYTHON, ["-m", "pygent.cli", ...words], { cwd: this.workspace, env, stdio: "ignore" });
   }
   private get marker(): string {
     return path.join(this.root, "server.log");
