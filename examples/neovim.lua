@@ -5,7 +5,12 @@ vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile" }, {
   callback = function(event)
     if vim.bo[event.buf].buftype ~= "" then return end
     if not (pygent and vim.lsp.get_client_by_id(pygent)) then
-      pygent = vim.lsp.start_client({ name = "pygent", cmd = { "pygent-server", "--stdio" }, root_dir = vim.fn.getcwd() })
+      pygent = vim.lsp.start_client({
+        name = "pygent",
+        cmd = { "pygent-server", "--stdio" },
+        root_dir = vim.fn.getcwd(),
+        flags = { debounce_text_changes = 0 }, -- the server hears every key before it writes
+      })
     end
     vim.lsp.buf_attach_client(event.buf, pygent)
   end,

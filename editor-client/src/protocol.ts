@@ -493,6 +493,12 @@ export interface Commands {
     };
     result: { cancelled: boolean };
   };
+  "pygent.conversation.tidy": {
+    arguments: {
+      uri: string;
+    };
+    result: { tidy: boolean };
+  };
   "pygent.personas": {
     arguments: Record<string, never>;
     result: { personas: { name: string; description: string; active: boolean }[] };

@@ -82,6 +82,11 @@ class Client:
         lines = self.text.split("\n")
         line = min(sent.line, len(lines) - 1)
         at = sum(len(one) + 1 for one in lines[:line]) + min(sent.character, len(lines[line]))
+        if sent.end is not None:
+            end = sum(len(one) + 1 for one in lines[: sent.end[0]]) + sent.end[1]
+            self.edit(at, end - at, "")
+            self.notify()
+            return True
         self.edit(at, 0, sent.text)
         self.inserted.append((at, sent.text))
         if not self.lazy:
@@ -156,3 +161,27 @@ def test_without_versions_nothing_is_lost(
     assert client.typed <= set(client.text)
     rest = iter("".join(client.text.split()))
     assert all(character in rest for character in "".join(STREAM.split())), "the answer is not complete"
+
+
+@settings(max_examples=200, deadline=None)
+@given(script=SCRIPTS, sizes=SIZES)
+def test_words_that_went_astray_are_taken_away_and_nothing_else(
+    script: list[tuple[str, int]], sizes: list[int]
+) -> None:
+    client = Client([one for one in script if one[0] != "undo"], versioned=False, lazy=False)
+
+    async def tidied() -> tuple[str, bool]:
+        writer = await write(client, sizes)
+        client.script.clear()  # who asks for this types nothing
+        before, done = client.text, await writer.clean()
+        assert not writer.astray
+        assert writer.text == client.text
+        return before, done
+
+    before, done = asyncio.run(tidied())
+    assert client.typed <= set(client.text)
+    rest = iter(before)
+    assert all(character in rest for character in client.text), "something was put in"
+    if done:
+        expected = HEAD + STREAM + TAIL + REST
+        assert "".join(without_typing(client.text).split()) == "".join(expected.split())

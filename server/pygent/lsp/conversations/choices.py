@@ -12,6 +12,7 @@ from pygent.lsp.conversations.sending import changed_sections
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
 
+TIDY = "Remove misplaced words"
 DECISIONS = {"Allow": "accept", "Allow for session": "acceptForSession", "Deny": "decline"}
 
 
@@ -34,6 +35,8 @@ class Choice:
 def choices(server: PygentServer, page: Page) -> list[Choice]:
     """All that can be done now."""
     found = _approvals(page)
+    if page.writer.astray:
+        found.append(Choice(TIDY, "pygent.conversation.tidy", {"uri": page.uri}, 0, 0, pressing=True))
     if page.running:
         line = page.line_of_answer()
         found.append(Choice("Stop", "pygent.conversation.stop", {"uri": page.uri}, line, line, pressing=True))

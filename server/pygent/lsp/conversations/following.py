@@ -75,13 +75,25 @@ def moved(place: int, by: Change, old: str) -> int:
 
 
 def _again(place: int, by: Change, old: str) -> int | None:
-    """Where in the text of a change that stands which stood before a place inside of it."""
+    """Where in the text of a change that stands which stood before a place inside of it.
+
+    Of several such, the one behind which there is the most of what stood behind the place.
+    """
+    after = old[place : by.end]
     for length in CONTEXT:
         before = old[max(by.start, place - length) : place]
-        found = by.text.rfind(before) if before.strip() else -1
-        if found >= 0:
-            return found + len(before)
+        if ends := _ends(before, by.text) if before.strip() else []:
+            return max(ends, key=lambda end: (_same(by.text[end:], after), end))
     return None
+
+
+def _ends(words: str, text: str) -> list[int]:
+    """Where some words end in a text."""
+    found, at = list[int](), text.find(words)
+    while at >= 0:
+        found.append(at + len(words))
+        at = text.find(words, at + 1)
+    return found
 
 
 def taken(place: int, by: Change, old: str, words: str) -> int:
@@ -97,12 +109,16 @@ def taken(place: int, by: Change, old: str, words: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """Words of ours on their way: `text` at the index `at`, sent as a line and a character from 0."""
+    """Words of ours on their way: `text` at the index `at`, sent as a line and a character from 0.
+
+    With an `end`, a line and a character too, in the place of what stands up to there.
+    """
 
     at: int
     text: str
     line: int
     character: int
+    end: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

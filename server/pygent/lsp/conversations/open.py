@@ -133,10 +133,10 @@ class Conversations:
         server, buffer = self._server, self._server.buffers.get(uri)
         if buffer is None or not server.client.apply_edit:
             return False
-        line = buffer.lines[sent.line] if sent.line < len(buffer.lines) else ""
-        place = {"line": sent.line, "character": units(line[: sent.character], buffer.encoding)}
+        place = _position(buffer, sent.line, sent.character)
+        end = place if sent.end is None else _position(buffer, *sent.end)
         text = sent.text.replace("\n", "\r\n") if buffer.lines[0].endswith("\r\n") else sent.text
-        edit: dict[str, Any] = {"range": {"start": place, "end": place}, "newText": text}
+        edit: dict[str, Any] = {"range": {"start": place, "end": end}, "newText": text}
         changes: dict[str, Any] = {"changes": {buffer.uri: [edit]}}
         if server.client.document_changes:
             identity = {"uri": buffer.uri, "version": buffer.version}
@@ -230,3 +230,8 @@ class Conversations:
         self._refreshing = False
         with contextlib.suppress(Declined):
             await self._server.protocol.ask("workspace/codeLens/refresh", None, PATIENCE)
+
+
+def _position(buffer: Buffer, line: int, character: int) -> dict[str, int]:
+    text = buffer.lines[line] if line < len(buffer.lines) else ""
+    return {"line": line, "character": units(text[:character], buffer.encoding)}

@@ -34,6 +34,7 @@ class Send(Arguments, frozen=True, kw_only=True):
 async def conversation_send(server: PygentServer, args: Send) -> Any:
     """Send the last `## You` of a conversation document; its answer comes into the document."""
     page = server.conversations.page(args.uri)
+    await page.writer.clean()
     session = server.conversations.session_of(page)
     section, extra = await _ready(server, page, args.line, session)
     if (found := slash.command_of(section.text)) is not None:
@@ -122,6 +123,16 @@ async def conversation_stop(server: PygentServer, args: OfDocument) -> Any:
     """End the turn that runs in a conversation document; returns when it has ended."""
     session = server.conversations.session_of(server.conversations.page(args.uri))
     return {"cancelled": session is not None and await session.cancel()}
+
+
+@command("pygent.conversation.tidy", "`{tidy: bool}`")
+async def conversation_tidy(server: PygentServer, args: OfDocument) -> Any:
+    """Take away words of an answer that an editor without versioned edits has put into the wrong place.
+
+    `tidy` is false if some stay, because somebody has changed them.
+    """
+    page = server.conversations.page(args.uri)
+    return {"tidy": await page.writer.clean()}
 
 
 def to_send(page: Page, line: int | None, session: Session | None) -> Section:

@@ -1,5 +1,7 @@
 """Writes into an open document while a person types in it: only insertions, never over what stands there.
 
+Only words of ours that went astray are taken away, when the person asks for something and so types nothing.
+
 Words are put at a place that moves with the text around it.  One edit is on its way at a time, at most ten a
 second; the next is made for the text in which the last one was seen.  An edit that the client refuses is made
 anew for the newer text.
@@ -83,6 +85,9 @@ class Writer:
         self._pieces: list[Piece] = []
         self._live: list[Piece] = []
         self._unread: list[str] = []
+        self._strays: dict[str, str] = {}
+        self._cleaning = False
+        self._kept = 0
         self._flight: _Flight | None = None
         self._news = asyncio.Event()
         self._rest = asyncio.Event()
@@ -98,9 +103,29 @@ class Writer:
             self._pieces.append(piece)
         if piece.live and piece not in self._live:
             self._live.append(piece)
+        self._start()
+
+    def _start(self) -> None:
         if self._open and (self._task is None or self._task.done()):
             self._rest.clear()
             self._task = asyncio.ensure_future(self._run())
+
+    @property
+    def astray(self) -> bool:
+        """Whether words of ours stand in the wrong place."""
+        return bool(self._strays)
+
+    async def clean(self) -> bool:
+        """Take such words away; false if some stay, because somebody has changed them.
+
+        Only while nobody types: an edit without a version takes away whatever stands there by then.
+        """
+        self._kept = 0
+        if self._strays:
+            self._cleaning = True
+            self._start()
+            await self.written()
+        return not self._kept
 
     def seen(self, text: str) -> None:
         """The document has changed."""
@@ -131,7 +156,10 @@ class Writer:
     # -- one edit after the other ----------------------------------------------------------------
 
     async def _run(self) -> None:
-        while self._open and self._pieces:
+        while self._open and (self._pieces or self._cleaning):
+            if self._cleaning:
+                await self._clean()
+                continue
             await self._pause()
             flight = self._next(self._pieces[0])
             if flight is None:
@@ -145,6 +173,22 @@ class Writer:
             else:
                 await self._refused()
         self._rest.set()
+
+    async def _clean(self) -> None:
+        self._cleaning = False
+        while self._strays:
+            place, words = self._strays.popitem()
+            at = self.places.pop(place)
+            line, character = self._line(at)
+            gone = Insertion(at, "", line, character, self._line(at + len(words)))
+            if self.text.startswith(words, at) and await self._apply(gone):
+                await self._hear(PATIENCE)
+            else:
+                self._kept += 1
+
+    def _line(self, at: int) -> tuple[int, int]:
+        """An index as a line and a character of it."""
+        return self.text.count("\n", 0, at), at - (self.text.rfind("\n", 0, at) + 1)
 
     async def _pause(self) -> None:
         """Wait for the next edit's time, and for the person to stop typing where it matters."""
@@ -165,9 +209,7 @@ class Writer:
             chunk, last = piece.tail(self.text[at:]), True
         if not chunk:
             return None
-        line = self.text.count("\n", 0, at)
-        character = at - (self.text.rfind("\n", 0, at) + 1)
-        return _Flight(piece, piece.written, Insertion(at, chunk, line, character), last)
+        return _Flight(piece, piece.written, Insertion(at, chunk, *self._line(at)), last)
 
     def _done(self, piece: Piece) -> None:
         if piece.tail is not None:
@@ -254,7 +296,10 @@ class Writer:
         self._rewind(got.other)
         self.places = {name: got.moved(place, self.text) for name, place in self.places.items()}
         self.text = new
-        if not got.astray and flight.piece.written == flight.start:
+        if got.astray:
+            place = f"stray {got.at} {time.monotonic()}"
+            self.places[place], self._strays[place] = got.at, sent.text
+        elif flight.piece.written == flight.start:
             self._count(flight, got)
 
     def _count(self, flight: _Flight, got: Landed) -> None:
