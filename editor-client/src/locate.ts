@@ -1,5 +1,5 @@
 // Where the server is: the settings first, then the active Python environment, then PATH, then our own one.
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -139,17 +139,33 @@ export async function install(base: string, storage: vscode.Uri, log: vscode.Log
     await vscode.workspace.fs.createDirectory(storage);
     for (const [program, ...args] of [[base, "-m", "venv", "--clear", place], [privatePython(storage), ...pip]] as const) {
       log.info([program, ...args].join(" "));
-      const { stdout, stderr } = await run(program, args, { signal });
-      log.info(stdout + stderr);
+      log.info(await runToEnd(program, args, signal));
     }
   } catch (error) {
     await rm(place, { recursive: true, force: true, maxRetries: 5 });
     if (signal.aborted) throw new vscode.CancellationError();
-    const { stdout = "", stderr = "", message } = error as Error & { stdout?: string; stderr?: string };
-    const said = stdout + (stderr || message);
-    log.error(said);
-    const lines = said.trim().split("\n");
+    const { message } = error as Error;
+    log.error(message);
+    const lines = message.trim().split("\n");
     const why = lines.findLast((line) => line.startsWith("ERROR: ")) ?? lines.at(-1) ?? "";
     throw new Error(vscode.l10n.t("Pygent's server could not be installed: {0}", why.replace("ERROR: ", "")), { cause: error });
   }
+}
+
+/** What a program says until its end; `signal` ends it and all that it has started.  Throws what it said. */
+function runToEnd(program: string, args: string[], signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const child = spawn(program, args, { detached: !windows, stdio: ["ignore", "pipe", "pipe"] });
+    const end = () => (windows ? child.kill() : child.pid && process.kill(-child.pid));
+    signal.addEventListener("abort", end);
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
+    child.once("error", reject);
+    child.once("close", (code) => {
+      signal.removeEventListener("abort", end);
+      if (code === 0) resolve(said);
+      else reject(new Error(said || `${program}: ${code ?? ""}`));
+    });
+  });
 }

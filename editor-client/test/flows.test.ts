@@ -46,6 +46,7 @@ const REPLIES: Reply[] = [
   ...story("Twice", bash("date +%Y"), bash("date +%Y"), { text: "The same year." }),
   ...story("Clean up", bash("rm -rf ."), { text: "Then I leave it." }),
   ...story("Fix", call("edit_file", FIX), { text: "Fixed: it adds up now." }),
+  ...story("Count to three", bash("seq 3"), { text: "With dashes: 1-2-3." }, { text: "And backwards: 3-2-1." }),
   ...story("Wait for it", bash("echo begun; sleep 987"), { text: "never" }),
   ...story("Tell a long story", { text: "Once upon a time. ".repeat(400), fragment: 18, delay: 0.2 }),
   ...story("Write the tests", call("write_file", { path: "test_shop.py", content: "import shop\n" }), call("edit_file", FIX), { text: "Written." }),
@@ -63,6 +64,7 @@ for (const version of VERSIONS) {
       "a command is denied with a reason": denies,
       "an edit shows in the editor, and one Ctrl+Z takes it back": edits,
       "a question is answered in the chat": answers,
+      "what is said meanwhile joins the turn, or follows it": joins,
       "stop ends the command and the turn": stops,
       "the notification's cancel ends the model's answer where the chat is out of sight": cancels,
       "a task is delegated, watched, compared and applied": delegates,
@@ -178,6 +180,23 @@ async function answers(bench: Workbench): Promise<void> {
   await bench.chat.getByRole("button", { name: "green" }).click();
   await bench.chat.getByText("So be it.").waitFor();
   assert.match(bench.requests.at(-1)?.messages.at(-1)?.content ?? "", /green/);
+}
+
+async function joins(bench: Workbench): Promise<void> {
+  const { chat } = bench;
+  await fresh(bench);
+  await bench.say("Count to three");
+  await chat.locator(".card.waiting").waitFor();
+  await bench.say("with dashes, please");
+  await chat.locator("textarea").fill("and backwards");
+  await chat.locator("textarea").press("Control+Enter");
+  await chat.getByRole("button", { name: "Allow", exact: true }).click();
+  await chat.getByText("And backwards: 3-2-1.").waitFor();
+  const said = (at: number) => JSON.stringify(bench.requests.at(at)?.messages.filter(({ role }) => role === "user"));
+  assert.match(said(-2), /with dashes, please/);
+  assert.doesNotMatch(said(-2), /and backwards/);
+  assert.match(said(-1), /and backwards/);
+  assert.equal(await chat.locator(".turn").count(), 2);
 }
 
 async function stops(bench: Workbench): Promise<void> {

@@ -56,6 +56,7 @@ for (const version of VERSIONS) {
       "one that is too old is told, and may be installed anew": tellsOld,
       "nothing is installed unless the person says so twice": declines,
       "what fails is told with its log, and keeps what was typed": fails(links),
+      "one that is cancelled leaves nothing": cancels,
       "it is installed, starts and answers": installs(links),
     }));
 }
@@ -96,6 +97,14 @@ function fails(links: string): Step {
     await offer(bench).waitFor(); // it may be tried again
   };
 }
+
+const cancels: Step = async (bench) => {
+  await agree(bench);
+  await bench.toast("Installing Pygent's server").getByRole("button", { name: "Cancel" }).click();
+  await offer(bench).waitFor();
+  await until(() => !execFileSync("ps", ["-eo", "args="], { encoding: "utf8" }).includes(bench.storage));
+  assert.ok(!existsSync(path.join(bench.storage, "venv")));
+};
 
 function installs(links: string): Step {
   return async (bench) => {

@@ -18,6 +18,7 @@ interface Manifest {
     commands: { command: string; title: string; shortTitle?: string }[];
     menus: Record<string, { command: string }[]>;
     keybindings: { command: string; when?: string }[];
+    configuration: { properties: Record<string, { markdownDescription: string; scope: string; properties?: object }> };
     walkthroughs: { steps: { media: { markdown: string } }[] }[];
   };
 }
@@ -47,6 +48,18 @@ test("menus and keys name commands that are there, and keys have a condition", (
   for (const { command } of named) assert.ok(known.has(command), command);
   for (const { command, when } of manifest.contributes.keybindings) assert.ok(when, command);
   for (const command of known) assert.ok(text("src/commands.ts").includes(`${command.split(".").at(-1) ?? ""}:`) || command.endsWith(".restart"), command);
+});
+
+test("every setting is documented, and no workspace sets a program that a person has not trusted", () => {
+  const { properties } = manifest.contributes.configuration;
+  const page = text("../docs/editors/vscode.md");
+  for (const [name, { markdownDescription, scope }] of Object.entries(properties)) {
+    assert.ok((texts[markdownDescription.slice(1, -1)] ?? "").length > 40, name);
+    assert.ok(page.includes(`\`${name}\``), name);
+    assert.equal(scope, /command|interpreter/.test(name) ? "machine-overridable" : "window", name);
+  }
+  const { properties: keys } = JSON.parse(text("../docs/pygent.schema.json")) as { properties: object };
+  assert.deepEqual(properties["pygent.config"]?.properties, keys);
 });
 
 test("the marketplace's rules hold", () => {

@@ -13,16 +13,20 @@ let page: Page;
 before(async () => void (browser = await chromium.launch({ executablePath: CHROMIUM, args: BROWSER })));
 after(() => browser.close());
 afterEach(() => page.close());
-beforeEach(async () => {
+beforeEach(() => load());
+
+/** Load the page anew, in the language of some texts. */
+async function load(texts: Record<string, string> = {}): Promise<void> {
   page = await browser.newPage({ viewport: { width: 420, height: 700 } });
   await page.setContent("<!DOCTYPE html><body></body>");
+  await page.evaluate((all) => (document.body.dataset.l10n = JSON.stringify(all)), texts);
   await page.addStyleTag({ path: path.join(CLIENT, "dist/chat.css") });
   await page.evaluate(() => {
     const said: unknown[] = [];
     Object.assign(window, { said, acquireVsCodeApi: () => ({ postMessage: (message: unknown) => said.push(message) }) });
   });
   await page.addScriptTag({ path: path.join(CLIENT, "dist/chat.js") });
-});
+}
 
 /** The extension says something. */
 async function tell(...messages: ToPage[]): Promise<void> {
@@ -269,4 +273,77 @@ test("the pickers and buttons say what they are for", async () => {
     { type: "copy", text: "x" },
     { type: "insert", text: "x" },
   ]);
+});
+
+test("an event of a newer server is named, and what follows is shown", async () => {
+  await tell(started(), event({ type: "sungAloud", song: "la" } as never), speaks("And on."));
+  assert.deepEqual(await text(".notice"), ["Something that this version cannot show: sungAloud"]);
+  assert.deepEqual(await text(".assistant"), ["And on."]);
+});
+
+test("every way in which a tool, a turn and a task end has its words", async () => {
+  const tools = ["completed", "failed", "declined", "cancelled", "timedOut"] as const;
+  await tell(started());
+  for (const status of tools) {
+    await tell(event({ type: "toolStarted", itemId: status, name: "bash", title: status, arguments: {} }));
+    await tell(event({ type: "toolFinished", itemId: status, status, output: "", truncated: false, durationMs: 50 }));
+  }
+  assert.deepEqual(await text(".row .facts"), ["", "failed", "declined", "cancelled", "timed out"]);
+  assert.deepEqual(await page.locator(".row .status").evaluateAll((all) => all.map((one) => one.ariaLabel)), ["done", "failed", "declined", "cancelled", "timed out"]);
+  for (const status of ["completed", "needsInput", "cancelled", "failed", "limit"] as const) {
+    await tell(event({ type: "turnStarted", text: status }, { turnId: status }), event({ type: "turnFinished", status, reply: "", usage }, { turnId: status }));
+  }
+  assert.deepEqual(await text(".end"), ["Waiting for your answer", "Cancelled", "Failed", "Stopped at a limit"]);
+  const states = ["queued", "running", "waiting", "completed", "failed", "cancelled", "timedOut", "interrupted"] as const;
+  for (const status of states) await tell(event({ type: "taskChanged", task: { ...task, id: status, title: status, status } }));
+  assert.deepEqual(await text(".task .facts"), ["queued", "running", "waiting for you", "completed", "failed", "cancelled", "timed out", "interrupted"]);
+});
+
+test("what is running when a turn ends does not go on turning", async () => {
+  await tell(started(), event({ type: "reasoningDelta", itemId: "r", text: "Hm" }), event({ type: "toolStarted", itemId: "c", name: "bash", title: "sleep", arguments: {} }));
+  await tell(event({ type: "approvalRequested", approval }), event({ type: "textDelta", itemId: "m", text: "half" }));
+  assert.equal(await page.locator(".live, .waiting, [aria-busy=true]").count(), 3);
+  await tell(event({ type: "turnFinished", status: "cancelled", reply: "", usage }));
+  assert.equal(await page.locator(".live, .waiting, [aria-busy=true]").count(), 0);
+});
+
+test("a long output and a long diff are shortened", async () => {
+  const lines = Array.from({ length: 450 }, (_, at) => `+line ${at}`);
+  await tell(
+    started(),
+    event({ type: "toolStarted", itemId: "c", name: "bash", title: "yes", arguments: {} }),
+    ...["a", "b", "c"].map((sign) => event({ type: "toolOutput", itemId: "c", text: sign.repeat(9_000) })),
+    event({ type: "changeMade", itemId: "c", uri: "file:///a.py", kind: "created", diff: ["@@ -0,0 +1,450 @@", ...lines].join("\n") }),
+  );
+  const output = await page.locator(".row pre").evaluate((one) => one.textContent);
+  assert.deepEqual([output.length, output.at(0), output.at(-1)], [20_000, "a", "c"], "the end of it is kept");
+  assert.equal(await page.locator(".diff > div").count(), 401);
+  assert.deepEqual([await text(".change-head .plus"), (await text(".diff > div")).at(-1)], [["+450"], "… 51"]);
+});
+
+test("the page speaks the person's language", async () => {
+  await page.close();
+  await load({ Send: "Senden", "{0} tokens": "{0} Zeichen", Allow: "Erlauben", "in {0}": "in {0} drin" });
+  await tell(started(), event({ type: "usage", ...usage }), event({ type: "approvalRequested", approval: { ...approval, isolation: "docker" } }));
+  assert.ok(await page.getByRole("button", { name: "Senden" }).isVisible());
+  assert.ok(await page.getByRole("button", { name: "Erlauben", exact: true }).isVisible());
+  assert.deepEqual([await text(".usage"), await text(".place")], [["1.0k Zeichen"], ["in docker drin"]]);
+});
+
+test("lists, tables and quotations keep their shape", async () => {
+  await tell(started(), speaks("3. three\n4. four\n   - [x] done\n   - [ ] open\n\n| a | b |\n| --- | --- |\n| `1` | ~~2~~ |\n\n> **said**\n\n&lt;b&gt; &amp; \\*"));
+  assert.equal(await page.locator(".assistant ol").getAttribute("start"), "3");
+  assert.deepEqual(await text(".assistant ul > li"), ["☑ done", "☐ open"]);
+  assert.deepEqual([await text(".assistant th"), await text(".assistant td code"), await text(".assistant td del")], [["a", "b"], ["1"], ["2"]]);
+  assert.deepEqual([await text(".assistant blockquote strong"), (await text(".assistant p")).at(-1)], [["said"], "<b> & *"]);
+});
+
+test("a suggestion of the empty page is written into the field, and not sent", async () => {
+  await page.getByRole("button", { name: "Explain this code" }).click();
+  const field = page.getByLabel("Message to Pygent");
+  assert.equal(await field.inputValue(), "Explain this code");
+  assert.ok(await field.evaluate((one) => one === document.activeElement));
+  assert.deepEqual(await said(), []);
+  await tell(started());
+  assert.ok(!(await page.getByRole("button", { name: "Explain this code" }).isVisible()));
 });

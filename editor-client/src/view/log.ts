@@ -94,7 +94,7 @@ export class Log {
         this.showUsage(usageWords(event.usage));
         return turn.finished(event);
       default:
-        return unknown(event);
+        return turn.notice("info", unknown(event));
     }
   }
 
@@ -140,8 +140,9 @@ export class Log {
   }
 }
 
-function unknown(event: never): void {
-  throw new Error(`an event of a newer server: ${JSON.stringify(event)}`);
+/** What is said of an event of a newer server; one of this server's does not compile here. */
+function unknown(event: never): string {
+  return t("Something that this version cannot show: {0}", (event as { type: string }).type);
 }
 
 const DECISIONS: Record<"accept" | "acceptForSession" | "decline" | "cancel", () => string> = {

@@ -62,7 +62,7 @@ export class Markdown {
   private list(token: Tokens.List): HTMLElement {
     const items = token.items.map((item) => {
       const mark = item.task ? (item.checked ? "☑ " : "☐ ") : "";
-      return h("li", {}, mark, ...item.tokens.filter((one) => one.type !== "space").map((one) => this.block(one)));
+      return h("li", {}, mark, ...item.tokens.filter((one) => one.type !== "space" && one.type !== "checkbox").map((one) => this.block(one)));
     });
     if (!token.ordered) return h("ul", {}, ...items);
     const list = h("ol", {}, ...items);
