@@ -96,7 +96,7 @@ async def test_the_exit_code(workspace: Path, how: str) -> None:
         else:
             wire.process.send_signal(signal.SIGINT if how == "int" else signal.SIGTERM)
         expected = {"exit": 1, "eof": 1, "int": 130, "term": 143}[how]
-        assert await asyncio.wait_for(wire.process.wait(), 10) == expected
+        assert await asyncio.wait_for(wire.process.wait(), 60) == expected
 
 
 async def test_an_exit_that_does_not_wait_for_the_answer_to_shutdown(workspace: Path) -> None:
@@ -130,8 +130,11 @@ async def test_cancelling_a_command_ends_its_work(workspace: Path) -> None:
         while not (workspace / "begun").exists():
             await asyncio.sleep(0.01)
         wire.tell("$/cancelRequest", {"id": number})
-        assert (await asyncio.wait_for(answer, 10))["error"]["code"] == -32800
-        assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode
+        assert (await asyncio.wait_for(answer, 60))["error"]["code"] == -32800
+        while not subprocess.run(
+            ["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False
+        ).returncode:
+            await asyncio.sleep(0.05)  # the kernel ends the rest of a killed sandbox in its own time
 
 
 async def test_a_client_that_stops_reading_freezes_nothing(workspace: Path) -> None:
@@ -158,7 +161,7 @@ async def test_a_client_that_stops_reading_freezes_nothing(workspace: Path) -> N
     for number in range(2, 200):
         post(number, "workspace/executeCommand", {"command": "pygent.tools"})
     post(200, "workspace/executeCommand", {"command": "pygent.sandbox.run", "arguments": ["touch done"]})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not (workspace / "done").exists():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
@@ -171,7 +174,7 @@ async def test_the_server_ends_when_its_client_has_died(workspace: Path) -> None
     async with server(workspace) as wire:
         await wire.request("initialize", {"processId": parent.pid, "capabilities": {}})
         parent.communicate(b"\n")
-        assert await asyncio.wait_for(wire.process.wait(), 15) == 1
+        assert await asyncio.wait_for(wire.process.wait(), 60) == 1
 
 
 def test_nothing_heavy_is_imported_for_the_handshake() -> None:

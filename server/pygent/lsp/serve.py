@@ -115,9 +115,8 @@ async def _serve_stdio(host: Host, source: int, target: int) -> int:
     on_signals(loop, end)
     writing = write_in_thread(target, protocol.outbox, functools.partial(soon, loop, gone))
     read_in_thread(source, loop, protocol.receive, gone, protocol.outbox)
-    watching = asyncio.ensure_future(_parent_gone(server, lambda: end(1)))
+    server.on_greeting = lambda pid: _watch_parent(server, pid, lambda: end(1))
     code = await over
-    watching.cancel()
     await host.close()
     server.disconnect()
     await asyncio.to_thread(writing.join, LAST_WORDS)
@@ -131,32 +130,37 @@ def on_signals(loop: asyncio.AbstractEventLoop, end: Callable[[int], None]) -> N
             loop.add_signal_handler(number, end, 128 + number)
 
 
-async def _parent_gone(server: PygentServer, end: Callable[[], None]) -> None:
+def _watch_parent(server: PygentServer, pid: int | None, end: Callable[[], None]) -> None:
     """End when the process that the client named has died.
 
-    One that was never there is of another machine or container: there the end of the stream tells.
+    It is looked at before the client has its answer, after which it may die at any time.  One that was never
+    there is of another machine or container: there the end of the stream tells.
     """
-    await server.met.wait()
-    pid = server.process_id
     if pid is None or pid <= 0:
         return
     if not _alive(pid):
         log.info("the client's process is not of this machine")
         return
-    await _death_of(pid)
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        handle = None
+    server.later(_parent_gone(pid, handle, end))
+
+
+async def _parent_gone(pid: int, handle: int | None, end: Callable[[], None]) -> None:
+    if handle is None:
+        while _alive(pid):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(PARENT_CHECK)
+    else:
+        await _readable(handle)
     log.warning("the client's process %s is gone", pid)
     end()
 
 
-async def _death_of(pid: int) -> None:
-    loop = asyncio.get_running_loop()
-    try:
-        handle = os.pidfd_open(pid)
-    except (AttributeError, OSError):  # not Linux, or an old one
-        while _alive(pid):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(PARENT_CHECK)
-        return
-    died = asyncio.Event()
+async def _readable(handle: int) -> None:
+    """Wait until a process that a descriptor stands for has ended."""
+    loop, died = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(handle, died.set)
     try:
         await died.wait()

@@ -94,7 +94,7 @@ class PygentServer(BaseServer):
         self.options = Options()
         self.client = Client()
         self.trace = "off"
-        self.met = asyncio.Event()
+        self.on_greeting: Callable[[int | None], None] = lambda pid: None
         self.works = Progress(self)
         self.front = LspFront(self)
         self.buffers = Buffers(self.encoding)
@@ -214,7 +214,7 @@ class PygentServer(BaseServer):
         chosen = self.workspace.position_encoding
         return str(getattr(chosen, "value", chosen))
 
-    def _on_initialize(self, _: types.InitializeParams) -> None:
+    def _on_initialize(self, params: types.InitializeParams) -> None:
         raw, loop = self.protocol.raw_params, asyncio.get_running_loop()
         self.protocol.outbox.caught_up = functools.partial(soon, loop, self.front.caught_up)
         self.options, problem = options_of(raw)
@@ -222,7 +222,7 @@ class PygentServer(BaseServer):
         self.roots.begin(raw)
         self._on_trace({"value": raw.get("trace")})
         self.features.settle()
-        self.met.set()
+        self.on_greeting(params.process_id)
         if problem:
             log.warning("%s", problem)
 
