@@ -31,7 +31,10 @@ def created(wire: Wire) -> list[str]:
 
 
 async def ended(wire: Wire, mark: str) -> bool:
-    return subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode == 1
+    """Wait until a command's process is gone: the kernel ends those of a killed sandbox in its own time."""
+    while not subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode:
+        await asyncio.sleep(0.05)
+    return True
 
 
 async def test_a_turn_shows_its_steps_under_a_new_token(workspace: Path) -> None:
