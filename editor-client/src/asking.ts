@@ -1,4 +1,4 @@
-// What the agent asks of a person: in the chat, and in a notification where that is not in sight; the first answer counts.
+// What the agent asks of a person: in a notification and in the chat at once, answered by whichever is first.
 import * as vscode from "vscode";
 import type { Person } from "./server";
 import type { Approval, Decision, Question } from "./protocol";
@@ -6,7 +6,7 @@ import type { Approval, Decision, Question } from "./protocol";
 const LONGEST = 600; // characters of a command that a notification shows
 
 type Asked = { kind: "approval"; approval: Approval } | { kind: "question"; question: Question };
-type Pending = Asked & { notified: boolean; settle(answer: Decision | string | undefined): void };
+type Pending = Asked & { settle(answer: Decision | string | undefined): void };
 
 export class Asking implements Person, vscode.Disposable {
   private readonly pending = new Map<string, Pending>();
@@ -15,9 +15,6 @@ export class Asking implements Person, vscode.Disposable {
   readonly onAsked = this.asked.event;
   /** The id of an approval or question that waits no longer. */
   readonly onSettled = this.settled.event;
-
-  /** `inSight` says whether the chat is.  A notification beside it would stay: VS Code closes none but by hand. */
-  constructor(private readonly inSight: () => boolean) {}
 
   get waiting(): Asked[] {
     return [...this.pending.values()];
@@ -30,15 +27,6 @@ export class Asking implements Person, vscode.Disposable {
 
   async ask(question: Question, token: vscode.CancellationToken): Promise<{ answer: string | null }> {
     return { answer: (await this.wait<string>(question.id, { kind: "question", question }, token)) ?? null };
-  }
-
-  /** Show in a notification what went out of sight. */
-  look(): void {
-    if (this.inSight()) return;
-    for (const [id, one] of this.pending) {
-      if (!one.notified) void this.notify(id, one);
-      one.notified = true;
-    }
   }
 
   /** Answer from elsewhere than the notification; false if it waits no longer. */
@@ -71,15 +59,20 @@ export class Asking implements Person, vscode.Disposable {
         resolve(answer as Answer | undefined);
         this.settled.fire(id);
       };
-      this.pending.set(id, { ...what, notified: false, settle });
+      this.pending.set(id, { ...what, settle });
       const listening = token.onCancellationRequested(() => settle(undefined));
       this.asked.fire(what);
-      this.look();
+      void this.notify(id, what);
     });
   }
 
   private async notify(id: string, asked: Asked): Promise<void> {
+    // VS Code closes no single notification: all that are seen go to the bell, where nothing of them is lost.
+    const listening = this.onSettled((settled) => {
+      if (settled === id) void vscode.commands.executeCommand("notifications.hideToasts");
+    });
     const answer = asked.kind === "approval" ? await notifyApproval(asked.approval) : await notifyQuestion(asked.question);
+    listening.dispose();
     if (answer === undefined || this.answer(id, answer)) return;
     void vscode.window.showInformationMessage(vscode.l10n.t("That was answered already, or waits no longer."));
   }

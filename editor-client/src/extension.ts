@@ -13,7 +13,7 @@ import { Tasks } from "./tasks";
 /** Start everything; VS Code calls it only in a workspace that is trusted. */
 export function activate(context: vscode.ExtensionContext): void {
   const storage = context.globalStorageUri;
-  const asking: Asking = new Asking(() => chat.visible);
+  const asking = new Asking();
   const server = new Server(storage, asking);
   const chat: Chat = new Chat(context, server, asking);
   const tasks = new Tasks(server);
@@ -34,10 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     tasks,
     changes,
     progress,
-    chat.onVisibility(() => {
-      asking.look();
-      progress.look();
-    }),
+    chat.onVisibility(() => progress.look()),
     server.onHealth((health) => health !== "running" && asking.clear()),
     vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
     vscode.workspace.onDidChangeConfiguration((event) => {

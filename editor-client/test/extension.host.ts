@@ -8,13 +8,13 @@ import { attachment, insert, selection } from "../src/editor";
 import { locate } from "../src/locate";
 import type { Commands, Task } from "../src/protocol";
 import { Server } from "../src/server";
-import { asksOutOfSight, asksUntilCancelled, opensLinks, showsTasks, tellsRefusals } from "./parts";
+import { asksInANotification, asksUntilCancelled, opensLinks, showsTasks, tellsRefusals } from "./parts";
 import { until } from "./until";
 
 const { PYGENT_HOST_RESULTS = "", PYGENT_HOST_PYTHON = "", PYGENT_HOST_BIN = "" } = process.env;
 const STEPS = {
   ...{ activates, keepsFoldersApart, followsSettings, actsOnTasks, comparesTasks, attaches, inserts, offersCodeActions },
-  ...{ asksOutOfSight, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
+  ...{ asksInANotification, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
 };
 
 /** What VS Code calls; each step's outcome is a line of the results. */

@@ -114,11 +114,7 @@ async function allows(bench: Workbench): Promise<void> {
   await bench.say("Run it");
   await bench.chat.locator(".card.waiting").waitFor();
   await bench.status("Pygent: waiting");
-  assert.equal(await bench.toast("echo ran-").count(), 0, "once is enough");
-  await bench.command("View: Show Explorer");
   await bench.toast("echo ran-").getByRole("button", { name: "Allow", exact: true }).click();
-  await bench.status("Pygent: idle");
-  await bench.command("Pygent: Chat");
   await bench.chat.getByText("It says 42.").waitFor();
   assert.equal(await bench.chat.locator(".card.waiting").count(), 0);
   await bench.chat.locator("details.completed", { hasText: "echo ran-" }).locator("summary").click();
@@ -128,7 +124,9 @@ async function allows(bench: Workbench): Promise<void> {
 async function allowsForSession(bench: Workbench): Promise<void> {
   await fresh(bench);
   await bench.say("Twice the same");
+  await bench.toast("date").waitFor();
   await bench.chat.getByRole("button", { name: "Allow for Session" }).click();
+  await bench.toast("date").waitFor({ state: "hidden" });
   await bench.chat.getByText("The same year.").waitFor();
   assert.equal(await bench.chat.locator(".card").count(), 1, "the second time is not asked about");
 }
@@ -136,17 +134,18 @@ async function allowsForSession(bench: Workbench): Promise<void> {
 async function denies(bench: Workbench): Promise<void> {
   await fresh(bench);
   await bench.say("Clean up");
-  await bench.command("View: Show Explorer");
-  const late = bench.toast("rm -rf").getByRole("button", { name: "Allow", exact: true });
-  await late.waitFor();
-  await bench.command("Pygent: Chat");
+  const toast = bench.toast("rm -rf");
+  await toast.waitFor();
   const card = bench.chat.locator(".card.waiting");
   await card.locator("input").fill("too much");
   await card.getByRole("button", { name: "Deny" }).click();
   await bench.chat.getByText("Then I leave it.").waitFor();
   assert.match(bench.requests.at(-1)?.messages.at(-1)?.content ?? "", /too much/);
-  await late.click();
-  await bench.toast("answered already").waitFor();
+  await toast.waitFor({ state: "hidden" });
+  await bench.command("Notifications: Show Notifications"); // the bell keeps it
+  await bench.page.locator(".notifications-center .notification-list-item", { hasText: "rm -rf" }).getByRole("button", { name: "Allow", exact: true }).click();
+  await bench.page.getByText("That was answered already, or waits no longer.").first().waitFor();
+  await bench.command("Notifications: Clear All Notifications"); // while the bell is open nothing else is shown
   assert.ok(bench.exists("shop.py"));
 }
 

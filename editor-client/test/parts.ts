@@ -32,15 +32,11 @@ const approval = (id: string, more: Partial<Approval> = {}): Approval => ({
 });
 const never = new vscode.CancellationTokenSource().token;
 
-export async function asksOutOfSight(): Promise<void> {
+export async function asksInANotification(): Promise<void> {
   await notified(async (shown) => {
-    let inSight = true;
-    const asking = new Asking(() => inSight);
+    const asking = new Asking();
     const first = asking.approve(approval("1"), never);
-    assert.deepEqual([shown.length, asking.waiting.length], [0, 1], "the chat shows it");
-    inSight = false;
-    asking.look();
-    asking.look();
+    assert.equal(asking.waiting.length, 1, "the chat shows it, too");
     assert.deepEqual(shown.map(({ text, items }) => [text, items]), [["Pygent (bubblewrap): Run a command: ls", ["Allow", "Allow for Session", "Deny"]]]);
     shown[0]?.press("Allow for Session");
     assert.deepEqual(await first, { decision: "acceptForSession" });
@@ -58,7 +54,7 @@ export async function asksOutOfSight(): Promise<void> {
 
 export async function asksUntilCancelled(): Promise<void> {
   await notified(async (shown) => {
-    const asking = new Asking(() => false);
+    const asking = new Asking();
     const settled: string[] = [];
     asking.onSettled((id) => settled.push(id));
     const source = new vscode.CancellationTokenSource();

@@ -28,7 +28,7 @@ ACTIONS = {"Allow": "accept", "Allow for Session": "acceptForSession", "Deny": "
 LEVELS = {"error": 1, "warning": 2, "info": 3}
 MAX_DETAIL = 4000
 """Characters of what is asked that a message shows."""
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds without a key press for which an approval is left to the conversation document that shows it."""
 
 
