@@ -61,9 +61,8 @@ def protocol() -> str:
 
 
 def _command(found: Command) -> str:
-    doc = (found.run.__doc__ or "").strip()
     fields = _fields(found.arguments, found.main)
-    return f"### `{found.name}`\n\n{doc} Answers {found.result}.\n\n{fields}"
+    return f"### `{found.name}`\n\n{_doc(found.run)} Answers {found.result}.\n\n{fields}"
 
 
 def _event(kind: Any) -> str:
