@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.programs import SERVER, Editor
-from benchmarks.scale import model, percentile
+from benchmarks.scale import model, percentile, script
 
 TEXT = """\
 # Settings of the project.
@@ -80,7 +80,7 @@ async def main() -> None:
     place = root / "project"
     place.mkdir()
     try:
-        async with model(root) as url:
+        async with model(root, script()) as url:
             editor = await Editor.start(SERVER, place, url)
             await editor.initialize(place, max_tasks=given.streams)
             editor.tell("initialized")
