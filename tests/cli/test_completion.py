@@ -11,7 +11,7 @@ from tests.cli.screen import Terminal
 from tests.conftest import missing
 
 from pygent.cli.completion import script
-from pygent.cli.grammar import COMMANDS
+from pygent.cli.words import COMMANDS
 
 pytestmark = pytest.mark.e2e
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.conftest import REPOSITORY
 
 from pygent.cli import reference
-from pygent.cli.grammar import COMMANDS, EXAMPLES, UsageError, parser
+from pygent.cli.grammar import UsageError, parser
 from pygent.cli.parser import parse
+from pygent.cli.words import COMMANDS, EXAMPLES
 
 FLAGS = {
     "--docker": ("docker", True),

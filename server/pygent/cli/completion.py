@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pygent.cli.grammar import COMMANDS, Parser, parser
+from pygent.cli.grammar import Parser, parser
+from pygent.cli.words import COMMANDS
 
 FILES = ("PATH", "DIR", "FILE", "FOLDER")
 """Values that are completed as files."""

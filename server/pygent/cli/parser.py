@@ -7,7 +7,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from pygent.cli.grammar import COMMANDS, Parser, UsageError, parser
+from pygent.cli.grammar import Parser, UsageError, parser
+from pygent.cli.words import COMMANDS
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pygent.cli.grammar import COMMANDS, EXAMPLES, EXIT_CODES, Parser, Word, parser
+from pygent.cli.grammar import Parser, parser
+from pygent.cli.words import COMMANDS, EXAMPLES, EXIT_CODES, Word
 
 HEAD = """\
 # Command line

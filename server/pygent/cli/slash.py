@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pygent.cli import actions
 from pygent.cli.custom import custom_commands, run_custom
-from pygent.cli.grammar import COMMANDS
 from pygent.cli.talk import Talk
+from pygent.cli.words import COMMANDS
 from pygent.errors import PygentError
 
 Run = Callable[[Talk, str], Awaitable[None] | None]
