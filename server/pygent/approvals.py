@@ -108,7 +108,9 @@ class Approvals:
                 self._waiting[asked_id].set()
 
     async def _watch_replies(self) -> None:
-        while self._waiting:
-            self._wake()
-            await asyncio.sleep(POLL)
-        self._watch = None
+        try:
+            while self._waiting:
+                self._wake()
+                await asyncio.sleep(POLL)
+        finally:
+            self._watch = None  # whatever ended it, what is asked next is watched again
