@@ -2,18 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
+import { SHOP } from "./shop";
 import { steps, until, VERSIONS, type Reply, type Workbench } from "./workbench";
 
-const SHOP = `"""A small shop."""
-
-
-def total(prices):
-    """The sum of all prices."""
-    result = 0
-    for price in prices:
-        result = price
-    return result
-`;
 const HOSTILE = `<img src=x onerror="parent.stolen=1"><script>parent.stolen=1</script>
 [run](command:workbench.action.terminal.new) [js](javascript:parent.stolen=1) ![pixel](http://evil.example/p.png) [loop](shop.py:7)`;
 const EXPLANATION = `The **total** is wrong: each turn of the loop *replaces* the result.

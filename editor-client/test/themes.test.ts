@@ -1,18 +1,9 @@
 // The chat in the four kinds of theme: text that can be read, and pictures for the documentation to be looked at.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SHOP } from "./shop";
 import { steps, until, VERSIONS, type Reply, type Step, type Workbench } from "./workbench";
 
-const SHOP = `"""A small shop."""
-
-
-def total(prices):
-    """The sum of all prices."""
-    result = 0
-    for price in prices:
-        result = price
-    return result
-`;
 const WHY = `The loop of \`total()\` *replaces* the result; it should **add** to it.
 
 | prices | now | right |
