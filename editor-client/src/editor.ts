@@ -61,8 +61,9 @@ function name(uri: vscode.Uri): string {
 export async function insert(text: string): Promise<void> {
   const editor = vscode.window.activeTextEditor ?? vscode.window.visibleTextEditors[0];
   if (!editor) return void (await vscode.window.showTextDocument(await vscode.workspace.openTextDocument({ content: text })));
-  await editor.edit((edit) => edit.replace(editor.selection, text));
-  await vscode.window.showTextDocument(editor.document, editor.viewColumn);
+  // The keys go there first: an undo that is pressed as soon as the text shows must reach the editor.
+  const shown = await vscode.window.showTextDocument(editor.document, editor.viewColumn);
+  await shown.edit((edit) => edit.replace(shown.selection, text));
 }
 
 /** Open a file of the workspace; nothing else, whatever the address says. */

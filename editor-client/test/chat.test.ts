@@ -117,6 +117,7 @@ const inserts: Step = async (bench) => {
   await page.keyboard.press("Enter");
   await chat.getByRole("button", { name: "Insert at Cursor" }).click();
   await line(bench, "total.=.sum").waitFor();
+  await page.locator(".monaco-editor.focused").waitFor(); // so the keys go there at once
   await page.keyboard.press("Control+z");
   await page.keyboard.press("Control+z");
   await line(bench, "total.=.sum").waitFor({ state: "detached" });
@@ -187,21 +188,22 @@ const completes: Step = async (bench) => {
 
 const applies: Step = async (bench) => {
   await delegate(bench, "Leave a file");
-  await bench.toast("completed").getByRole("button", { name: "Apply", exact: true }).click();
+  const ended = await bench.notified(/Leave a file.* completed/);
+  await ended.getByRole("button", { name: "Apply", exact: true }).click();
   await until(() => bench.exists("done.txt"));
   assert.equal(bench.read("done.txt"), "done\n");
-  await bench.toast("1 file(s) applied").waitFor();
+  await bench.notified("1 file(s) applied");
 };
 
 const keeps: Step = async (bench) => {
   await delegate(bench, "Raise the total");
-  await bench.toast("Raise the total").filter({ hasText: "completed" }).waitFor();
+  const ended = await bench.notified(/Raise the total.* completed/);
   await line(bench, "return.42").click();
   await bench.page.keyboard.press("End");
   await bench.page.keyboard.type("0");
   await line(bench, "return.420").waitFor();
-  await bench.toast("Raise the total").getByRole("button", { name: "Apply", exact: true }).click();
-  const told = bench.toast(/0 file\(s\) applied; left as they are: shop\.py \(/);
+  await ended.getByRole("button", { name: "Apply", exact: true }).click();
+  const told = await bench.notified(/0 file\(s\) applied; left as they are: shop\.py \(/);
   await told.getByRole("button", { name: "Show Changes" }).click();
   await bench.page.locator(".tab.active", { hasText: "changes of the task" }).waitFor();
   await open(bench, "shop.py");

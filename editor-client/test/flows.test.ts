@@ -229,8 +229,8 @@ async function delegates(bench: Workbench): Promise<void> {
   const row = bench.task("Write the tests").first();
   await row.waitFor();
   await bench.task(/completed/).waitFor();
-  const toast = bench.toast("completed");
-  await toast.getByRole("button", { name: "Show Changes" }).click();
+  const ended = await bench.notified("completed");
+  await ended.getByRole("button", { name: "Show Changes" }).click();
   await page.locator(".monaco-diff-editor, .multiDiffEntry").first().waitFor();
   await page.getByText("test_shop.py").first().waitFor();
   await page.locator(".view-line", { hasText: /import.shop/ }).first().waitFor();

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { test } from "node:test";
-import { chromium, type Browser, type FrameLocator, type Page } from "playwright-core";
+import { chromium, type Browser, type FrameLocator, type Locator, type Page } from "playwright-core";
 import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, PYTHON, several, settingsFile, startCode, startModel, storage, type Options, type Request } from "./machine";
 import { until } from "./until";
 
@@ -101,6 +101,14 @@ export class Workbench {
       await row.click({ timeout: 3000 });
       return true;
     });
+  }
+
+  /** A notification; one that VS Code holds back, as it shows three in 800 ms at most, is taken from behind the bell. */
+  async notified(text: string | RegExp): Promise<Locator> {
+    const item = this.page.locator(".notification-list-item:visible", { hasText: text });
+    await item.waitFor({ timeout: 5000 }).catch(() => this.page.locator("[id='status.notifications'] a").click());
+    await item.waitFor();
+    return item;
   }
 
   toast(text: string | RegExp) {
