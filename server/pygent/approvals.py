@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -108,9 +109,20 @@ class Approvals:
                 self._waiting[asked_id].set()
 
     async def _watch_replies(self) -> None:
+        readable = True
         try:
             while self._waiting:
-                self._wake()
+                readable = self._looked(readable)
                 await asyncio.sleep(POLL)
         finally:
             self._watch = None  # whatever ended it, what is asked next is watched again
+
+    def _looked(self, before: bool) -> bool:
+        """Look once; False while the store can't be read, which may pass: what waits goes on waiting."""
+        try:
+            self._wake()
+        except sqlite3.Error as error:
+            if before:
+                log.warning("answers of other processes can't be read for now: %s", error)
+            return False
+        return True

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, get_args
 
 import pytest
 from tests.cli.program import Program
+from tests.conftest import python
 from tests.lsp.wire import IGNORE, Wire, server
 from tests.story import Person, call, story
 from tests.test_recovery import ended
@@ -22,7 +24,7 @@ from tests.test_recovery import ended
 from pygent.cli.approvals import show_approval
 from pygent.cli.console import Console
 from pygent.delegation import DelegateRequest
-from pygent.events import ApprovalResolved, QuestionAnswered, QuestionAsked
+from pygent.events import ApprovalRequested, ApprovalResolved, QuestionAnswered, QuestionAsked
 from pygent.records import Approval, Decision, Isolation
 from pygent.replay import Reply
 from pygent.store import Store
@@ -158,6 +160,39 @@ async def test_an_answer_that_was_taken_counts_at_the_very_end_of_the_wait(
         resolved = await tale.person.until(ApprovalResolved)
         assert (resolved.decision, resolved.by) == ("accept", "other")
         other.close()
+
+
+RENAME = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+db.execute(f"ALTER TABLE {sys.argv[2]} RENAME TO {sys.argv[3]}")
+"""
+
+
+async def test_an_answer_of_another_process_counts_after_the_store_could_not_be_read(
+    workspace: Path, state: Path
+) -> None:
+    """What waits goes on waiting, and is answered, whatever another program did to the file meanwhile."""
+
+    async def rename(old: str, new: str) -> None:
+        command = python("-c", RENAME, str(state / "pygent.db"), old, new)
+        await asyncio.to_thread(subprocess.run, command, check=True)
+
+    async with story(workspace, TOUCH, DONE, state=state, confirm_bash=True) as tale:
+        task = await tale.app.tasks.delegate(DelegateRequest("touch it", tale.folder))
+        await tale.person.until(ApprovalRequested)
+        await rename("asked", "gone")
+        while "can't be read" not in (state / "pygent.log").read_text():
+            await asyncio.sleep(0.05)
+        await rename("gone", "asked")
+        other = Store(state)
+        (approval,) = other.pending_approvals()
+        assert other.reply(approval.id, Decision(decision="accept"), "other")
+        other.close()
+        resolved = await tale.person.until(ApprovalResolved)
+        assert (resolved.decision, resolved.by) == ("accept", "other")
+        (ended,) = await tale.app.tasks.wait([task.id], 30)
+        assert (ended.status, (Path(ended.workspace) / "x").exists()) == ("completed", True)
 
 
 async def later(other: Store, approval_id: str) -> None:
