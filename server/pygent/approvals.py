@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from pygent.errors import PygentError
 from pygent.events import Client
 from pygent.records import Approval, Decision, Question
 from pygent.store import Store
@@ -121,8 +121,8 @@ class Approvals:
         """Look once; False while the store can't be read, which may pass: what waits goes on waiting."""
         try:
             self._wake()
-        except sqlite3.Error as error:
+        except PygentError as error:
             if before:
-                log.warning("answers of other processes can't be read for now: %s", error)
+                log.warning("answers of other processes can't be read for now: %s", error.message)
             return False
         return True

@@ -297,10 +297,12 @@ class Tasks:
                 result = more
             return result
         finally:
-            progress.save()
-            await session.close()
-            await folder.close()
-            self._sessions.leave(info.id)
+            try:
+                progress.save()
+            finally:
+                await session.close()
+                await folder.close()
+                self._sessions.leave(info.id)
 
     def _announce(self, task: Task) -> None:
         """Tell of a task in the session that delegated it, or else in its own."""

@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from pygent.errors import PygentError
 from pygent.records import Failure, Task, TaskStatus, TurnResult, now_ms
 from pygent.store import Store
 from pygent.tasks import FINISHED, Limits, failure_of
 
+log = logging.getLogger("pygent.tasks")
+Recorded = TypeVar("Recorded")
 POLL = 0.5
 """Seconds between looks for what other processes did: cancel requests, tasks that they run."""
 
@@ -86,8 +90,9 @@ class EmbeddedQueue:
         """Record the task and start it when there is room."""
         self._store.claim_task(task.id)
         self._store.save_task(task)
-        self._announce(task)
         heapq.heappush(self._waiting, (task.id, limits))
+        with contextlib.suppress(PygentError):  # it is recorded, and so it runs
+            self._announce(task)
         self._fill()
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_requests())
@@ -110,9 +115,13 @@ class EmbeddedQueue:
 
     def update(self, task_id: str, **changes: Any) -> Task:
         """Commit changes of a task's record and announce it."""
+        task = self._changed(task_id, **changes)
+        self._announce(task)
+        return task
+
+    def _changed(self, task_id: str, **changes: Any) -> Task:
         task = msgspec.structs.replace(self._store.task(task_id), **{"queue_place": None, **changes})
         self._store.save_task(task)
-        self._announce(task)
         return task
 
     async def cancel(self, task_id: str) -> Task:
@@ -148,7 +157,14 @@ class EmbeddedQueue:
             job.cancel()
         await asyncio.gather(*jobs.values(), return_exceptions=True)
         for task_id in [*jobs, *(task_id for task_id, _ in waiting)]:
-            self._finish(task_id, "interrupted", Failure(code="interrupted", message="The server ended."))
+            with contextlib.suppress(PygentError):  # what can't be recorded is taken up by the next process
+                self._interrupt(task_id)
+
+    def _interrupt(self, task_id: str) -> None:
+        if self._store.task(task_id).status not in FINISHED:
+            ended = Failure(code="interrupted", message="The server ended.")
+            self.update(task_id, status="interrupted", error=ended, finished_at=now_ms(), waiting_for=None)
+        self._store.release_task(task_id)
 
     def _held(self) -> list[str]:
         return [*self._jobs, *(task_id for task_id, _ in self._waiting)]
@@ -159,48 +175,73 @@ class EmbeddedQueue:
             self._jobs[task_id] = asyncio.create_task(self._work(task_id, limits), name=task_id)
 
     async def _work(self, task_id: str, limits: Limits) -> None:
-        task = self.update(task_id, status="running", started_at=now_ms(), waiting_for=None)
-        turn = asyncio.ensure_future(self._run(task, limits))
         try:
-            await asyncio.wait({turn}, timeout=limits.timeout)
-            timed_out = not turn.done()
-            if timed_out:
-                turn.cancel()
-                await asyncio.wait({turn})
-            self._conclude(task_id, turn, limits, timed_out)
-        except asyncio.CancelledError:
-            turn.cancel()
-            await asyncio.wait({turn})
-            raise
+            task = await self._update(task_id, status="running", started_at=now_ms(), waiting_for=None)
+            turn = asyncio.ensure_future(self._run(task, limits))
+            timed_out = await self._ended(turn, limits.timeout)
+            await self._conclude(task_id, turn, limits, timed_out)
         finally:
             self._jobs.pop(task_id, None)
             self._fill()
 
-    def _conclude(
+    async def _ended(self, turn: asyncio.Future[TurnResult], seconds: float | None) -> bool:
+        """Whether a turn had to be ended because its time was over; cancelled, it ends it, too."""
+        try:
+            await asyncio.wait({turn}, timeout=seconds)
+            return not turn.done()
+        finally:
+            if not turn.done():
+                turn.cancel()
+                await asyncio.wait({turn})
+
+    async def _update(self, task_id: str, **changes: Any) -> Task:
+        """As `update`, as soon as the store takes it."""
+        task = await self._recorded(lambda: self._changed(task_id, **changes))
+        await self._recorded(lambda: self._announce(task))
+        return task
+
+    async def _recorded(self, record: Callable[[], Recorded]) -> Recorded:
+        """Record something as soon as the store takes it: a disk that is full may be so for a while.
+
+        Until then the store says what was before; should the process end, the next one goes on from there.
+        """
+        told = False
+        while True:
+            try:
+                return record()
+            except PygentError as error:
+                if error.code != "conflict":
+                    raise
+                if not told:
+                    log.warning("tasks wait for the store: %s", error.message)
+                told = True
+            await asyncio.sleep(POLL)
+
+    async def _conclude(
         self, task_id: str, turn: asyncio.Future[TurnResult], limits: Limits, timed_out: bool
     ) -> None:
         if timed_out:
             message = f"The task took longer than its {limits.timeout:g} s."
-            self._finish(task_id, "timedOut", Failure(code="limit", message=message))
+            await self._finish(task_id, "timedOut", Failure(code="limit", message=message))
         elif turn.cancelled():
-            self._finish(task_id, "cancelled")
+            await self._finish(task_id, "cancelled")
         elif error := turn.exception():
-            self._finish(task_id, "failed", failure_of(error))
+            await self._finish(task_id, "failed", failure_of(error))
         elif (result := turn.result()).status == "needsInput":
-            self._park(task_id, result)
+            await self._park(task_id, result)
         else:
-            self._finish(task_id, *_outcome(result))
+            await self._finish(task_id, *_outcome(result))
 
-    def _park(self, task_id: str, result: TurnResult) -> None:
+    async def _park(self, task_id: str, result: TurnResult) -> None:
         """Let a task that asked and was not answered wait without a process; `send` goes on with it."""
         asked = result.question.prompt if result.question else result.reply
-        self.update(task_id, status="waiting", waiting_for=asked)
-        self._store.release_task(task_id)
+        await self._update(task_id, status="waiting", waiting_for=asked)
+        await self._recorded(lambda: self._store.release_task(task_id))
 
-    def _finish(self, task_id: str, status: TaskStatus, error: Failure | None = None) -> None:
+    async def _finish(self, task_id: str, status: TaskStatus, error: Failure | None = None) -> None:
         if self._store.task(task_id).status not in FINISHED:
-            self.update(task_id, status=status, error=error, finished_at=now_ms(), waiting_for=None)
-            self._store.release_task(task_id)
+            await self._update(task_id, status=status, error=error, finished_at=now_ms(), waiting_for=None)
+        await self._recorded(lambda: self._store.release_task(task_id))
 
     async def _cancel_here(self, task_id: str) -> None:
         self._waiting = [entry for entry in self._waiting if entry[0] != task_id]
@@ -211,12 +252,12 @@ class EmbeddedQueue:
             await asyncio.wait({job})
             self._jobs.pop(task_id, None)  # a job that had not begun does not do this itself
             self._fill()
-        self._finish(task_id, "cancelled")
+        await self._finish(task_id, "cancelled")
 
     async def _watch_requests(self) -> None:
         while True:
             await asyncio.sleep(POLL)
-            for task_id in self._store.cancel_requests(self._held()):
+            for task_id in await self._recorded(lambda: self._store.cancel_requests(self._held())):
                 await self._cancel_here(task_id)
 
     async def _pause(self, task_ids: Iterable[str], seconds: float | None) -> None:

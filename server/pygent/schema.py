@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from pygent.errors import PygentError
 
 SCHEMA_VERSION = 4
 SCHEMA = """
@@ -39,6 +43,27 @@ CREATE TABLE asked (
 """What brings a file of a version to the next one."""
 
 
+class Database(sqlite3.Connection):
+    """The open file; what can't be read or written is a PygentError `conflict`, like any refusal."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """As of `sqlite3`, which keeps its word for rows that are there already (`IntegrityError`)."""
+        return self._told(super().execute, *arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """As `execute`."""
+        return self._told(super().executemany, *arguments)
+
+    def _told(self, run: Callable[..., sqlite3.Cursor], *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return run(*arguments)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            fix = "Free disk space, or see who holds the file."
+            raise PygentError("conflict", f"The store can't be used: {error}.", fix) from error
+
+
 class Transaction:
     """A write transaction that waits for its turn before it reads, so that two claims can't cross."""
 
@@ -49,7 +74,12 @@ class Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # SQLite has ended some by itself, such as one that found no room
+                self._db.execute("ROLLBACK")
 
 
 class Records:
@@ -63,7 +93,7 @@ class Records:
 
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the file and bring it to this version's schema."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db = sqlite3.connect(path, isolation_level=None, timeout=10, factory=Database)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     path.chmod(0o600)

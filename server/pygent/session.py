@@ -280,12 +280,14 @@ class Session(Equipped):
             last.cancel()
 
     def _finish(self, ending: Ending, usage: Any) -> None:
-        self._journal.emit(
-            TurnFinished(status=ending.status, reply=ending.reply, usage=usage, error=ending.error)
-        )
-        self._save(status="idle", usage=self._journal.spent)
-        self._store.release_session(self.id)
-        self._journal.turn_id = None
+        try:
+            self._journal.emit(
+                TurnFinished(status=ending.status, reply=ending.reply, usage=usage, error=ending.error)
+            )
+        finally:  # where the end can't be stored, the next turn stores that this one broke off
+            self._journal.turn_id = None
+            self._save(status="idle", usage=self._journal.spent)
+            self._store.release_session(self.id)
         self._write_history()
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:

@@ -21,6 +21,8 @@ from pygent.records import Mail, SessionInfo, now_ms
 from pygent.schema import open_database
 from pygent.task_records import TaskRecords
 
+FREE = "Free disk space or rights."
+
 _event = msgspec.json.Decoder(AnyEvent)
 _session = msgspec.json.Decoder(SessionInfo)
 _mail = msgspec.json.Decoder(Mail)
@@ -37,15 +39,20 @@ class Store(TaskRecords, AskedRecords):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "pygent.db"
-        self.owner = Owner(folder / "owners")
+        try:
+            self.owner = Owner(folder / "owners")
+        except OSError as error:
+            raise PygentError(
+                "conflict", f"The state folder {folder} can't be used: {error.strerror}.", FREE
+            ) from error
         try:
             self._db = open_database(self.path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError, PygentError) as error:
             self.owner.close()
             raise PygentError(
                 "conflict",
-                f"The store {self.path} can't be opened: {error}.",
-                "Free disk space or rights; if it is damaged, move the file away to start a new one.",
+                f"The store {self.path} can't be opened: {error.__cause__ or error}.",
+                f"{FREE[:-1]}; if it is damaged, move the file away to start a new one.",
             ) from error
 
     def close(self) -> None:

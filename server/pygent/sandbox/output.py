@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -91,6 +93,8 @@ class Output:
         self._bytes = 0
         self._beyond = bytearray()
         self._file: BinaryIO | None = None
+        self._lost: str | None = None
+        """Why the whole is not in a file."""
 
     def feed(self, data: bytes) -> None:
         """Take in what was read."""
@@ -104,12 +108,15 @@ class Output:
         """The text for the model, and the path of the file where that is not all."""
         rest = b"\n[...]\n" + bytes(self._beyond) if self._beyond else b""
         self._take(self._redactor.feed(self._cleaner.feed(rest, final=True), final=True))
-        if self._file is None:
+        if self._chars <= HEAD + TAIL:
             return "".join(self._head), None
-        self._file.close()
+        if self._file is not None:
+            with self._keeping():
+                self._file.close()
         left_out = self._chars - HEAD - TAIL
-        gap = f"\n[… {left_out} characters left out of {self._bytes} bytes in all …]\n"
-        return "".join(self._head)[:HEAD] + gap + self._tail[-TAIL:], str(self._path)
+        lost = f"; the whole could not be kept: {self._lost}" if self._lost else ""
+        gap = f"\n[… {left_out} characters left out of {self._bytes} bytes in all{lost} …]\n"
+        return "".join(self._head)[:HEAD] + gap + self._tail[-TAIL:], None if self._lost else str(self._path)
 
     def _take(self, text: str) -> None:
         if not text:
@@ -117,13 +124,31 @@ class Output:
         if self._on_output is not None and self._chars < LIVE:
             self._on_output(text)
         self._chars += len(text)
-        if self._file is not None:
-            self._file.write(text.encode("utf-8", "replace"))
-        elif self._chars > HEAD + TAIL:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
-            self._file.write("".join([*self._head, text]).encode("utf-8", "replace"))
-            self._tail = "".join(self._head)
+        if self._chars > HEAD + TAIL:
+            with self._keeping():
+                self._keep(text)
         if self._chars - len(text) < HEAD + TAIL:
             self._head.append(text)
         self._tail = (self._tail + text)[-TAIL:]
+
+    def _keep(self, text: str) -> None:
+        if self._lost is not None:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = self._path.open("wb")
+            text = "".join([*self._head, text])
+        self._file.write(text.encode("utf-8", "replace"))
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """A full disk costs the file, not what the model and people are shown."""
+        try:
+            yield
+        except OSError as error:
+            self._lost = error.strerror or str(error)
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    self._file.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
