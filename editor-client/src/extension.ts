@@ -19,7 +19,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const tasks = new Tasks(server);
   const changes = new Changes(server);
   const progress = new Progress(server, asking, (sessionId) => chat.visible && chat.sessionId === sessionId);
-  const restart = () => start(server, storage, () => server.restart());
+  const restart = () => server.restart();
   server.middleware = {
     executeCommand: (command, args, next) => {
       if (command.startsWith("pygent.code.")) chat.follow();
@@ -36,6 +36,8 @@ export function activate(context: vscode.ExtensionContext): void {
     progress,
     chat.onVisibility(() => progress.look()),
     server.onHealth((health) => health !== "running" && asking.clear()),
+    server.onFailure((error) => void tell(server, storage, error)),
+    server.interpreters.onChange(() => void follow(server, progress)),
     vscode.window.registerWebviewViewProvider(Chat.id, chat, webview),
     vscode.workspace.onDidChangeConfiguration((event) => {
       // What else changes, the server asks for itself.
@@ -43,18 +45,22 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     ...registerCommands({ server, chat, tasks, changes, progress, restart }),
   );
-  void start(server, storage, () => server.restart());
+  void restart();
 }
 
-async function start(server: Server, storage: vscode.Uri, begin: () => Promise<void>): Promise<void> {
-  try {
-    await begin();
-  } catch (error) {
-    const own = server.found?.command === privatePython(storage); // what the extension installed it can install anew
-    if (error instanceof NotFound) await offer(server, storage, vscode.l10n.t("Pygent's server was not found."));
-    else if (own) await offer(server, storage, (error as Error).message);
-    else await report(() => Promise.reject(error as Error));
-  }
+/** Take the server of the interpreter that is chosen now; where that would interrupt something, a person says when. */
+async function follow(server: Server, progress: Progress): Promise<void> {
+  if (!(await server.outdated())) return;
+  const yes = vscode.l10n.t("Restart Server");
+  const asked = vscode.l10n.t("Another Python is chosen. Restart Pygent's server with it? What runs now is interrupted.");
+  if (!progress.busy || (await vscode.window.showInformationMessage(asked, yes)) === yes) await server.restart();
+}
+
+async function tell(server: Server, storage: vscode.Uri, error: Error): Promise<void> {
+  const own = server.found?.command === privatePython(storage); // what the extension installed it can install anew
+  if (error instanceof NotFound) await offer(server, storage, vscode.l10n.t("Pygent's server was not found."));
+  else if (own) await offer(server, storage, error.message);
+  else await report(() => Promise.reject(error));
 }
 
 /** Say why no server runs, and what can be done about it. */
@@ -62,7 +68,7 @@ async function offer(server: Server, storage: vscode.Uri, why: string): Promise<
   const settings = vscode.l10n.t("Open Settings");
   const copy = vscode.l10n.t("Copy Install Command");
   const own = vscode.l10n.t("Install for VS Code Only");
-  const base = await basePython();
+  const base = await basePython(server.interpreters);
   const what = base
     ? vscode.l10n.t("Install it, or name it in the settings.")
     : vscode.l10n.t("There is no Python 3.10 or newer to install it into either.");
@@ -85,5 +91,5 @@ async function installPrivately(server: Server, storage: vscode.Uri, base: strin
       return install(base, storage, server.log, ending.signal);
     }),
   );
-  await start(server, storage, () => server.restart());
+  await server.restart();
 }

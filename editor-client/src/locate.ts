@@ -6,6 +6,7 @@ import { homedir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import * as vscode from "vscode";
+import type { Interpreters } from "./interpreters";
 
 const run = promisify(execFile);
 const PATIENCE = 20_000; // milliseconds for a program to say its version
@@ -25,9 +26,9 @@ export class NotFound extends Error {}
 type Candidate = Omit<Found, "version">;
 
 /** The first way to start a server that answers with its version.  Throws NotFound. */
-export async function locate(storage: vscode.Uri): Promise<Found> {
+export async function locate(storage: vscode.Uri, interpreters: Interpreters): Promise<Found> {
   const tried: string[] = [];
-  for await (const candidate of candidates(storage)) {
+  for await (const candidate of candidates(storage, interpreters)) {
     try {
       const { stdout } = await run(candidate.command, [...candidate.args, "--version"], { timeout: PATIENCE });
       return { ...candidate, version: stdout.trim().replace(/^pygent-server\s+/, "") };
@@ -41,14 +42,14 @@ export async function locate(storage: vscode.Uri): Promise<Found> {
   throw new NotFound(tried.join("\n"));
 }
 
-async function* candidates(storage: vscode.Uri): AsyncGenerator<Candidate> {
+async function* candidates(storage: vscode.Uri, interpreters: Interpreters): AsyncGenerator<Candidate> {
   const settings = vscode.workspace.getConfiguration("pygent");
   const given = settings.get<string | string[]>("server.command", []);
   const [command, ...args] = (typeof given === "string" ? words(given) : given).map(expanded);
   if (command) yield { command, args, origin: "pygent.server.command" };
   const interpreter = expanded(settings.get<string>("interpreter", ""));
   if (interpreter) yield python(interpreter, "pygent.interpreter");
-  const active = await activePython();
+  const active = await interpreters.active();
   if (active) yield python(active, vscode.l10n.t("active Python environment"));
   yield { command: "pygent-server", args: [], origin: "PATH" };
   const own = privatePython(storage);
@@ -69,42 +70,6 @@ function expanded(text: string): string {
   return text.replace(/^~(?=[/\\]|$)/, homedir()).replaceAll("${workspaceFolder}", folder);
 }
 
-/** What `ms-python.vscode-python-envs` gives, as far as it is asked here. */
-interface Environments {
-  getEnvironment(scope?: vscode.Uri): Promise<{ execInfo?: { run: { executable: string } } } | undefined>;
-}
-/** What `ms-python.python` gives; the path may be that of an environment's folder. */
-interface Python {
-  environments: {
-    getActiveEnvironmentPath(scope?: vscode.Uri): { path: string };
-    resolveEnvironment(which: { path: string }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
-  };
-}
-
-/** The interpreter that a Python extension has chosen for the first folder, if one of them is there. */
-async function activePython(): Promise<string | undefined> {
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  for (const chosenBy of [byEnvironments, byPython]) {
-    try {
-      const chosen = await chosenBy(folder);
-      if (chosen) return chosen;
-    } catch {
-      // an extension that fails is as one that is not there
-    }
-  }
-  return undefined;
-}
-
-async function byEnvironments(folder?: vscode.Uri): Promise<string | undefined> {
-  const extension = vscode.extensions.getExtension<Environments>("ms-python.vscode-python-envs");
-  return (await (await extension?.activate())?.getEnvironment(folder))?.execInfo?.run.executable;
-}
-
-async function byPython(folder?: vscode.Uri): Promise<string | undefined> {
-  const { environments } = (await vscode.extensions.getExtension<Python>("ms-python.python")?.activate()) ?? {};
-  return (await environments?.resolveEnvironment(environments.getActiveEnvironmentPath(folder)))?.executable.uri?.fsPath;
-}
-
 export const INSTALL_COMMAND = "python3 -m pip install pygent-server";
 
 function privatePlace(storage: vscode.Uri): string {
@@ -117,9 +82,8 @@ export function privatePython(storage: vscode.Uri): string {
 }
 
 /** A Python that can run the server, for an environment of our own. */
-export async function basePython(): Promise<string | undefined> {
-  const active = await activePython();
-  for (const name of [active, "python3.13", "python3.12", "python3.11", "python3.10", "python3", "python"]) {
+export async function basePython(interpreters: Interpreters): Promise<string | undefined> {
+  for (const name of [await interpreters.active(), "python3.13", "python3.12", "python3.11", "python3.10", "python3", "python"]) {
     try {
       if (!name) continue;
       await run(name, ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"], { timeout: PATIENCE });

@@ -37,6 +37,11 @@ export class Progress implements vscode.Disposable {
     this.show();
   }
 
+  /** Whether a turn runs, of the chat or of a task. */
+  get busy(): boolean {
+    return this.turns.size > 0;
+  }
+
   /** Show the progress of a task that a person has just delegated. */
   watch(taskId: string): void {
     this.watched.add(taskId);

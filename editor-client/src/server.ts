@@ -9,12 +9,14 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
-import { locate, type Found } from "./locate";
+import { Interpreters } from "./interpreters";
+import { locate, NotFound, type Found } from "./locate";
 import type { Approval, Commands, Decision, Envelope, Question } from "./protocol";
 
 const PROTOCOL = 1;
 const DELAYS = [500, 1000, 2000, 5000, 10_000, 30_000]; // milliseconds before each restart in a row
 const STEADY = 60_000; // milliseconds after which a server counts as started well
+const TRIES = 4; // starts anew after which one that still does not start is given up
 
 export type Health = "starting" | "running" | "restarting" | "failed";
 
@@ -24,6 +26,9 @@ export interface Person {
   ask(question: Question, token: vscode.CancellationToken): Promise<{ answer: string | null }>;
 }
 
+/** A server that no other start makes fit. */
+class Unfit extends Error {}
+
 export class Server implements vscode.Disposable {
   readonly log = vscode.window.createOutputChannel("Pygent", { log: true });
   private readonly heard = new vscode.EventEmitter<Envelope>();
@@ -31,6 +36,10 @@ export class Server implements vscode.Disposable {
   /** Events of every session, as they come. */
   readonly onEvent = this.heard.event;
   readonly onHealth = this.changed.event;
+  private readonly gaveUp = new vscode.EventEmitter<Error>();
+  /** Why the server does not run and is not started again: NotFound, or what kept it from starting. */
+  readonly onFailure = this.gaveUp.event;
+  readonly interpreters = new Interpreters();
   health: Health = "starting";
   /** Milliseconds that a server which crashed is not started for. */
   delay = 0;
@@ -39,6 +48,7 @@ export class Server implements vscode.Disposable {
   private client: LanguageClient | undefined;
   private turn: Promise<void> = Promise.resolve();
   private asked = 0;
+  private looked = 0;
   private crashes = 0;
   private startedAt = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -59,14 +69,14 @@ export class Server implements vscode.Disposable {
     return client.sendRequest<Commands[Name]["result"]>("workspace/executeCommand", params, ...(token ? [token] : []));
   }
 
-  /** Find and start the server.  Throws NotFound and whatever keeps it from starting. */
+  /** Find and start the server; one that ends as it starts is started again.  Throws what that can't mend, as NotFound. */
   async start(): Promise<void> {
     this.set("starting");
     this.found = undefined;
     try {
-      this.found = await locate(this.storage);
-      const { command, args, origin, version } = this.found;
-      this.log.info(`${origin}: ${[command, ...args].join(" ")} (${version})`);
+      this.found = await locate(this.storage, this.interpreters);
+      const { origin, version } = this.found;
+      this.log.info(`${origin}: ${line(this.found)} (${version})`);
       const client = (this.client = this.create(this.found));
       await client.start();
       this.check(client);
@@ -74,9 +84,19 @@ export class Server implements vscode.Disposable {
       this.set("running");
     } catch (error) {
       this.log.error(String(error));
+      const mendable = !(error instanceof NotFound || error instanceof Unfit);
+      if (mendable && this.crashes < TRIES) return this.crashed();
       this.set("failed");
-      throw error;
+      throw mendable ? new Error(notRunning(), { cause: error }) : error;
     }
+  }
+
+  /** Whether another server is found now, once a start that is under way is over; of several who ask, the last is told. */
+  async outdated(): Promise<boolean> {
+    const looked = ++this.looked;
+    await this.turn;
+    const found = await locate(this.storage, this.interpreters).catch(() => undefined);
+    return found !== undefined && looked === this.looked && (!this.found || line(found) !== line(this.found));
   }
 
   /** End the server, whatever it does. */
@@ -91,7 +111,7 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  /** End the server and start it as the settings say now.  Throws as start. */
+  /** End the server and start it as the settings say now. */
   restart(): Promise<void> {
     this.crashes = 0;
     return this.again();
@@ -105,12 +125,12 @@ export class Server implements vscode.Disposable {
       await this.stop();
       await this.start();
     });
-    this.turn = turn.catch(() => undefined);
-    return turn;
+    return (this.turn = turn.catch((error: unknown) => this.gaveUp.fire(error as Error)));
   }
 
   dispose(): void {
     void this.stop();
+    this.interpreters.dispose();
     this.log.dispose();
   }
 
@@ -124,7 +144,7 @@ export class Server implements vscode.Disposable {
     return new Promise((resolve, reject) => {
       const settle = (): boolean => {
         if (this.health === "running" && this.client) resolve(this.client);
-        else if (this.health === "failed") reject(new Error(vscode.l10n.t("Pygent's server does not run. The log says why.")));
+        else if (this.health === "failed") reject(new Error(notRunning()));
         else if (token?.isCancellationRequested) reject(new vscode.CancellationError());
         else return false;
         return true;
@@ -167,7 +187,7 @@ export class Server implements vscode.Disposable {
     const { name, version } = serverInfo ?? { name: "?" };
     const spoken = (capabilities?.experimental as { pygent?: { protocol?: number } } | undefined)?.pygent?.protocol;
     if (name === "pygent-server" && spoken === PROTOCOL) return;
-    throw new Error(
+    throw new Unfit(
       vscode.l10n.t(
         "{0} {1} speaks protocol {2} and this extension speaks {3}: update the older one of them.",
         name,
@@ -179,12 +199,20 @@ export class Server implements vscode.Disposable {
   }
 
   private crashed(): void {
-    if (Date.now() - this.startedAt > STEADY) this.crashes = 0;
+    if (this.health === "running" && Date.now() - this.startedAt > STEADY) this.crashes = 0;
     this.delay = DELAYS[Math.min(this.crashes++, DELAYS.length - 1)] ?? 0;
     this.log.error(`the server ended; it is started again in ${this.delay} ms`);
     this.set("restarting");
-    this.timer = setTimeout(() => void this.again().catch(() => this.crashes < DELAYS.length && this.crashed()), this.delay);
+    this.timer = setTimeout(() => void this.again(), this.delay);
   }
+}
+
+function line({ command, args }: Found): string {
+  return [command, ...args].join(" ");
+}
+
+function notRunning(): string {
+  return vscode.l10n.t("Pygent's server does not run. The log says why.");
 }
 
 function config(): unknown {

@@ -267,7 +267,7 @@ const measures: Step = async (bench, t) => {
   const row = bench.page.locator(".runtime-extensions-editor .monaco-list-row", { hasText: "Pygent" });
   const took = await until(async () => /Activation:.*?(\d+)ms/.exec(await row.first().innerText())?.[1]);
   const kilobytes = Math.round(statSync(path.join(CLIENT, "dist/pygent.vsix")).size / 1000);
-  t.diagnostic(`activation in VS Code ${bench.version}: ${took} ms; pygent.vsix: ${kilobytes} kB`);
+  t.diagnostic(`activation in VS Code ${bench.version.name}: ${took} ms; pygent.vsix: ${kilobytes} kB`);
 };
 
 // -- what the steps have in common ---------------------------------------------------------------

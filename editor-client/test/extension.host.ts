@@ -5,6 +5,7 @@ import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync, writeFileS
 import * as path from "node:path";
 import * as vscode from "vscode";
 import { attachment, insert, selection } from "../src/editor";
+import { Interpreters } from "../src/interpreters";
 import { locate } from "../src/locate";
 import type { Commands, Task } from "../src/protocol";
 import { Server } from "../src/server";
@@ -62,6 +63,7 @@ async function activates(): Promise<void> {
 
 async function discovers(): Promise<void> {
   const storage = vscode.Uri.file(path.join(PYGENT_HOST_BIN, "storage"));
+  const interpreters = new Interpreters();
   const program = (name: string, text: string) => {
     const file = path.join(PYGENT_HOST_BIN, name);
     writeFileSync(file, `#!/bin/sh\n${text}\n`);
@@ -70,25 +72,26 @@ async function discovers(): Promise<void> {
   };
   const server = (name: string) => program(name, `exec '${PYGENT_HOST_PYTHON}' -m pygent.lsp "$@"`);
   const python = (name: string) => program(name, `exec '${PYGENT_HOST_PYTHON}' "$@"`);
-  const found = async () => (await locate(storage)).origin;
+  const found = async () => (await locate(storage, interpreters)).origin;
   const { PATH = "" } = process.env;
   try {
     const onPath = server("pygent-server");
     process.env.PATH = `${PYGENT_HOST_BIN}:${PATH}`;
     await set("interpreter", python("interpreter"));
     await set("server.command", `"${server("given")}"`);
-    assert.match((await locate(storage)).command, /given$/);
-    assert.match((await locate(storage)).version, /^\d+\.\d+/);
+    assert.match((await locate(storage, interpreters)).command, /given$/);
+    assert.match((await locate(storage, interpreters)).version, /^\d+\.\d+/);
     assert.equal(await found(), "pygent.server.command");
     await set("server.command", []);
     assert.equal(await found(), "pygent.interpreter");
     await set("interpreter", path.join(PYGENT_HOST_BIN, "nowhere"));
-    await assert.rejects(locate(storage), /^Error: pygent\.interpreter: .*nowhere/, "a wrong setting is not passed over");
+    await assert.rejects(locate(storage, interpreters), /^Error: pygent\.interpreter: .*nowhere/, "a wrong setting is not passed over");
     await set("interpreter", undefined);
     assert.equal(await found(), "PATH");
     rmSync(onPath);
-    await assert.rejects(locate(storage), /^Error: PATH: pygent-server/);
+    await assert.rejects(locate(storage, interpreters), /^Error: PATH: pygent-server/);
   } finally {
+    interpreters.dispose();
     process.env.PATH = PATH;
     await set("interpreter", undefined);
     await set("server.command", undefined);

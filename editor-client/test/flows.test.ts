@@ -148,7 +148,7 @@ async function edits(bench: Workbench): Promise<void> {
   await page.locator(".view-line", { hasText: /result.\+=.price/ }).waitFor();
   assert.equal(bench.read("shop.py"), SHOP, "the person has not saved it");
   await chat.locator(".change .added", { hasText: "+=" }).waitFor();
-  await bench.picture(`edit-${bench.version}`);
+  await bench.picture(`edit-${bench.version.name}`);
   await page.locator(".view-line").first().click();
   await page.keyboard.press("Control+z");
   await page.locator(".view-line", { hasText: /result.=.price/ }).waitFor();
@@ -234,7 +234,7 @@ async function delegates(bench: Workbench): Promise<void> {
   await page.locator(".monaco-diff-editor, .multiDiffEntry").first().waitFor();
   await page.getByText("test_shop.py").first().waitFor();
   await page.locator(".view-line", { hasText: /import.shop/ }).first().waitFor();
-  await bench.picture(`changes-${bench.version}`);
+  await bench.picture(`changes-${bench.version.name}`);
   assert.ok(!bench.exists("test_shop.py"));
   await row.hover();
   await row.getByRole("button", { name: "Apply Task Changes" }).click();

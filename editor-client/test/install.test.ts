@@ -115,7 +115,7 @@ function installs(links: string): Step {
     assert.ok(existsSync(path.join(bench.storage, "venv/bin/python")));
     await bench.chat.locator("textarea").press("Enter");
     await bench.chat.getByText("Brand new.").waitFor();
-    await bench.picture(`installed-${bench.version}`);
+    await bench.picture(`installed-${bench.version.name}`);
   };
 }
 

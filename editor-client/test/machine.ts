@@ -97,7 +97,6 @@ export async function startModel(root: string, replies: Reply[], processes: Chil
 export function startCode(root: string, port: number, model: string, options: Options, processes: ChildProcess[]): void {
   const { code, node } = install(options.version);
   const data = path.join(root, "data");
-  const main = path.join(code, "out/server-main.js");
   const home = path.join(root, "home");
   mkdirSync(home);
   mkdirSync(path.join(data, "data/Machine"), { recursive: true });
@@ -109,16 +108,22 @@ export function startCode(root: string, port: number, model: string, options: Op
     ...{ EXTENSIONS_GALLERY: '{"serviceUrl":"http://127.0.0.1:9/gallery"}', CS_TELEMETRY_URL: "http://127.0.0.1:9/" },
     ...options.env,
   };
-  const common = ["--server-data-dir", data, "--accept-server-license-terms"];
-  if (!options.hostTests) {
-    const packages = [path.join(CLIENT, "dist/pygent.vsix"), ...(options.extensions ?? [])];
-    const install = packages.flatMap((one) => ["--install-extension", one]);
-    execFileSync(node, [main, ...common, ...install], { env, stdio: "ignore" });
-  }
+  if (!options.hostTests) installExtensions(root, options.version, [path.join(CLIENT, "dist/pygent.vsix"), ...(options.extensions ?? [])]);
   const more = ["--host", "127.0.0.1", "--port", String(port), "--without-connection-token", "--telemetry-level", "off"];
   if (!options.trust) more.push("--disable-workspace-trust");
   if (options.hostTests && options.version.name !== "1.100") more.push("--enable-smoke-test-driver");
-  processes.push(spawn(node, [main, ...common, ...more], { env, cwd: root, stdio: "ignore" }));
+  processes.push(spawn(node, [...server(root, code), ...more], { env, cwd: root, stdio: "ignore" }));
+}
+
+function server(root: string, code: string): string[] {
+  return [path.join(code, "out/server-main.js"), "--server-data-dir", path.join(root, "data"), "--accept-server-license-terms"];
+}
+
+/** Install extensions from their packages, also into a workbench that runs. */
+export function installExtensions(root: string, version: Version, packages: string[]): void {
+  const { code, node } = install(version);
+  const all = packages.flatMap((one) => ["--install-extension", one]);
+  execFileSync(node, [...server(root, code), ...all], { env: { PATH: process.env.PATH, HOME: path.join(root, "home") }, stdio: "ignore" });
 }
 
 export function fill(folder: string, files: Record<string, string>): void {

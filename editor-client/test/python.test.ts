@@ -6,39 +6,46 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { CLIENT, PYTHON, steps, until, VERSIONS, type Step, type Workbench } from "./workbench";
+import { CLIENT, PYTHON, steps, until, VERSIONS, type Workbench } from "./workbench";
 
 const place = mkdtempSync(path.join(tmpdir(), "pygent-python-"));
 const chosen = (extension: string) => path.join(place, `${extension}.chosen`);
 after(() => rmSync(place, { recursive: true }));
 
+/** What both of the extensions need: which interpreter is chosen, and word of another choice. */
+const choice = (name: string) => `
+const { existsSync, readFileSync, watchFile } = require("node:fs");
+const { EventEmitter, Uri } = require("vscode");
+const file = ${JSON.stringify(chosen(name))};
+const choice = () => existsSync(file) ? readFileSync(file, "utf8") : undefined;
+const changed = new EventEmitter();
+watchFile(file, { interval: 100 }, () => changed.fire({}));
+`;
 /** As in @vscode/python-extension: the path is that of the environment's folder, and the whole is found out by asking. */
-const PYTHON_EXTENSION = `
-const { existsSync, readFileSync } = require("node:fs");
-const { Uri } = require("vscode");
-const file = ${JSON.stringify(chosen("python"))};
-const getActiveEnvironmentPath = () => ({ id: "chosen", path: existsSync(file) ? readFileSync(file, "utf8") : "python" });
+const PYTHON_EXTENSION = `${choice("python")}
+const getActiveEnvironmentPath = () => ({ id: "chosen", path: choice() ?? "python" });
 const resolveEnvironment = async ({ path }) => path === "python" ? undefined : { id: "chosen", path, executable: { uri: Uri.file(path + "/bin/python") } };
-exports.activate = async () => ({ ready: Promise.resolve(), environments: { getActiveEnvironmentPath, resolveEnvironment } });
+const environments = { getActiveEnvironmentPath, resolveEnvironment, onDidChangeActiveEnvironmentPath: changed.event };
+exports.activate = async () => ({ ready: Promise.resolve(), environments });
 `;
 /** As in @vscode/python-environments. */
-const ENVIRONMENTS_EXTENSION = `
-const { existsSync, readFileSync } = require("node:fs");
-const file = ${JSON.stringify(chosen("vscode-python-envs"))};
+const ENVIRONMENTS_EXTENSION = `${choice("vscode-python-envs")}
 const getEnvironment = async () => {
-  const executable = existsSync(file) ? readFileSync(file, "utf8") : undefined;
+  const executable = choice();
   if (executable === "broken") throw new Error("it fails");
   return executable && { displayName: "Python", execInfo: { run: { executable } } };
 };
-exports.activate = async () => ({ getEnvironment });
+exports.activate = async () => ({ getEnvironment, onDidChangeEnvironment: changed.event });
 `;
+const SECOND = path.join(environment("second"), "bin/python");
 
 for (const version of VERSIONS) {
   const options = {
     version,
     settings: { "pygent.server.command": [] },
     env: { PATH: "/usr/bin:/bin" },
-    extensions: [packaged("python", PYTHON_EXTENSION), packaged("vscode-python-envs", ENVIRONMENTS_EXTENSION)],
+    extensions: [packaged("vscode-python-envs", ENVIRONMENTS_EXTENSION)],
+    replies: [{ match: { first: "Tell a long story" }, text: "Once upon a time. ".repeat(400), fragment: 18, delay: 0.2 }],
   };
   test(`the interpreter of a Python extension in VS Code ${version.name}`, (t) =>
     steps(t, options, {
@@ -46,35 +53,41 @@ for (const version of VERSIONS) {
         await bench.toast("server was not found").waitFor();
         assert.deepEqual(running(), []);
       },
-      "that of ms-python.python is taken, by its environment's folder": choosing("python", environment("first")),
-      "that of vscode-python-envs goes before": choosing("vscode-python-envs", path.join(environment("second"), "bin/python")),
-      "an extension that fails is passed over": async (bench) => {
+      "that of ms-python.python is taken as soon as it is there, by its environment's folder": async (bench) => {
+        writeFileSync(chosen("python"), environment("first"));
+        bench.install(packaged("python", PYTHON_EXTENSION));
+        await runs(bench, "first");
+      },
+      "that of vscode-python-envs goes before, from the moment it is chosen": async (bench) => {
+        writeFileSync(chosen("vscode-python-envs"), SECOND);
+        await runs(bench, "second");
+      },
+      "an extension that fails is passed over, and nothing that runs is interrupted unasked": async (bench) => {
+        await bench.command("Pygent: Chat");
+        await bench.say("Tell a long story");
+        await bench.chat.locator(".assistant").getByText("Once upon a time.").waitFor();
         writeFileSync(chosen("vscode-python-envs"), "broken");
-        await restarted(bench, "first");
+        const asked = await bench.notified("Another Python is chosen");
+        assert.ok(running()[0]?.includes("second.log"));
+        await bench.status("Pygent: busy");
+        await asked.getByRole("button", { name: "Restart Server" }).click();
+        await runs(bench, "first");
         for (const name of ["python", "vscode-python-envs"]) rmSync(chosen(name));
       },
     }));
 }
 
-function choosing(extension: string, what: string): Step {
-  return async (bench) => {
-    writeFileSync(chosen(extension), what);
-    await restarted(bench, path.basename(what.replace("/bin/python", "")));
-    const hover = bench.page.locator(".monaco-hover", { hasText: "from active Python environment" });
-    await until(async () => {
-      await bench.page.mouse.move(600, 300);
-      await bench.page.locator(".statusbar-item", { hasText: "Pygent: idle" }).first().hover();
-      await hover.waitFor({ timeout: 3000 });
-      return true;
-    });
-  };
-}
-
-/** Restart, and wait until the one server that runs is that of an environment. */
-async function restarted(bench: Workbench, name: string): Promise<void> {
-  await bench.command("Pygent: Restart Server");
+/** Wait until the one server that runs is that of an environment, and the status says so. */
+async function runs(bench: Workbench, name: string): Promise<void> {
   await until(() => running().length === 1 && running()[0]?.includes(`${name}.log`));
   await bench.status("Pygent: idle");
+  const hover = bench.page.locator(".monaco-hover", { hasText: "from active Python environment" });
+  await until(async () => {
+    await bench.page.mouse.move(600, 300);
+    await bench.page.locator(".statusbar-item", { hasText: "Pygent: idle" }).first().hover();
+    await hover.waitFor({ timeout: 3000 });
+    return true;
+  });
 }
 
 /** The command lines of the servers that these environments' interpreters run. */

@@ -50,9 +50,9 @@ const talks: Step = async (bench) => {
   await bench.say("Why is total() wrong? Mend it.");
   await bench.chat.locator(".card.waiting").waitFor();
   await bench.chat.locator(".scroller").evaluate((one) => (one.scrollTop = 0));
-  await bench.picture(`chat-${bench.version}`);
+  await bench.picture(`chat-${bench.version.name}`);
   await bench.chat.locator(".scroller").evaluate((one) => (one.scrollTop = one.scrollHeight));
-  await bench.picture(`approval-${bench.version}`);
+  await bench.picture(`approval-${bench.version.name}`);
   await bench.chat.getByRole("button", { name: "Deny" }).click();
   await bench.chat.getByRole("group", { name: /^Question: / }).waitFor();
   await bench.chat.locator(".health", { hasText: /./ }).waitFor({ state: "hidden" });
@@ -80,7 +80,7 @@ function reads(name: string, theme: string, kind: string): Step {
       return found.length ? undefined : [];
     }, 5000).catch(() => body.evaluate(faintTexts)); // colours are faded into one another
     await bench.page.mouse.move(400, 15);
-    await bench.picture(`theme-${name}-${bench.version}`);
+    await bench.picture(`theme-${name}-${bench.version.name}`);
     assert.deepEqual(faint, [], "text on its background below 4.5 to 1 (WCAG 2.1, 1.4.3)");
   };
 }

@@ -1,11 +1,11 @@
 // A real VS Code workbench in headless Chromium, with the packaged extension, the real server and a scripted model.
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { test } from "node:test";
 import { chromium, type Browser, type FrameLocator, type Locator, type Page } from "playwright-core";
-import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, PYTHON, several, settingsFile, startCode, startModel, storage, type Options, type Request } from "./machine";
+import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, installExtensions, PYTHON, several, settingsFile, startCode, startModel, storage, type Options, type Request, type Version } from "./machine";
 import { until } from "./until";
 
 export { CLIENT, PYTHON, storage, VERSIONS, type Reply, type Request, type Version } from "./machine";
@@ -13,7 +13,7 @@ export { until };
 
 export class Workbench {
   private constructor(
-    readonly version: string,
+    readonly version: Version,
     readonly page: Page,
     readonly workspace: string,
     private readonly root: string,
@@ -52,12 +52,12 @@ export class Workbench {
         if (/^(https?|wss?):$/.test(protocol)) complaints.push(`it asked for ${request.url()}`);
       });
       const url = address(port, workspace, options);
-      const bench = new Workbench(options.version.name, page, workspace, root, browser, processes, complaints, url);
+      const bench = new Workbench(options.version, page, workspace, root, browser, processes, complaints, url);
       await bench.load();
       return bench;
     } catch (error) {
       await browser.close();
-      processes.forEach((one) => one.kill("SIGKILL"));
+      await end(processes, root);
       throw error;
     }
   }
@@ -73,10 +73,7 @@ export class Workbench {
 
   async close(): Promise<void> {
     await this.browser.close();
-    for (const one of this.processes) one.kill("SIGTERM");
-    const ended = this.processes.filter((one) => one.exitCode === null && one.signalCode === null);
-    await Promise.all(ended.map((one) => new Promise((resolve) => one.once("exit", resolve))));
-    rmSync(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    await end(this.processes, this.root);
     if (this.complaints.length) throw new Error(this.complaints.join("\n"));
   }
 
@@ -158,6 +155,11 @@ export class Workbench {
     );
   }
 
+  /** Install another extension while the workbench runs. */
+  install(file: string): void {
+    installExtensions(this.root, this.version, [file]);
+  }
+
   /** Change settings of the machine while the workbench runs. */
   set(changed: Record<string, unknown>): void {
     const file = settingsFile(this.root);
@@ -212,6 +214,27 @@ export class Workbench {
   }
 }
 
+/** End what a workbench is made of, and leave nothing of it. */
+async function end(processes: ChildProcess[], root: string): Promise<void> {
+  for (const one of processes) one.kill("SIGTERM");
+  const ended = processes.filter((one) => one.exitCode === null && one.signalCode === null);
+  await Promise.all(ended.map((one) => new Promise((resolve) => one.once("exit", resolve))));
+  await until(() => !alive(root).length); // a server that loses its client ends its turns first, and writes
+  rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+}
+
+/** The command lines of the processes that have a folder in theirs, or below their home. */
+function alive(folder: string): string[] {
+  return readdirSync("/proc").filter(Number).flatMap((pid) => {
+    try {
+      const [command = "", environment = ""] = ["cmdline", "environ"].map((name) => readFileSync(`/proc/${pid}/${name}`, "utf8"));
+      return `${command}${environment}`.includes(folder) ? [command] : [];
+    } catch {
+      return []; // it has ended
+    }
+  });
+}
+
 export type Step = (bench: Workbench, t: Suite) => Promise<void>;
 export interface Suite {
   test: typeof test;
@@ -229,7 +252,7 @@ export async function steps(t: Suite, options: Options, all: Record<string, Step
         outcome.failed = false;
       });
       if (!outcome.failed) continue;
-      return await bench.picture(`failed-${bench.version}-${name.replace(/\W+/g, "-")}`);
+      return await bench.picture(`failed-${bench.version.name}-${name.replace(/\W+/g, "-")}`);
     }
   } finally {
     await bench.close();
