@@ -17,12 +17,25 @@ def state_folder() -> Path:
 
 
 def path_of(uri: str) -> Path | None:
-    """The path of a `file:` URI; None for any other."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
+    """The path of a `file:` URI; None for any other, and where no file can be."""
+    try:
+        parts = urlsplit(uri)
+        path = unquote(parts.path)
+        os.fsencode(path)
+    except ValueError:  # no URI, or half a character
+        return None
+    if parts.scheme != "file" or "\0" in path:
         return None
     if os.name != "nt":
-        return Path(unquote(parts.path))
+        return Path(path)
     from urllib.request import url2pathname  # noqa: PLC0415 - brings HTTP and mail along
 
     return Path(url2pathname(parts.path))
+
+
+def name_of(uri: str) -> str:
+    """The last part of a URI's path; empty for what is no URI."""
+    try:
+        return unquote(urlsplit(uri).path).rpartition("/")[2]
+    except ValueError:
+        return ""

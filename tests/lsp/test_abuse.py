@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lsp.paper import Paper
 from tests.lsp.wire import KEY, Wire, editor, server
 from tests.story import call
 
 from pygent.lsp.transport import frame
-from pygent.replay import Reply
+from pygent.replay import ReplayServer, Reply, Script
 
 pytestmark = pytest.mark.e2e
 DONE = Reply(text="All done.", times=0)
@@ -271,3 +272,134 @@ async def test_stray_output_reaches_the_log_of_errors_only(workspace: Path) -> N
     assert b"STRAY" not in wire.everything
     for words in (b"STRAY print", b"STRAY write", b"STRAY child"):
         assert words in errors
+
+
+STRANGE = [
+    "file://[",
+    "pygent://[",
+    "file:///a%00b/pygent.toml",
+    f"file:///{'a' * 5000}/pygent.toml",
+    "file:///\ud800/.env",
+]
+PLACE: dict[str, Any] = {"start": {"line": 0, "character": 0}, "end": {"line": 3, "character": 0}}
+ASKED = (
+    "hover",
+    "completion",
+    "documentSymbol",
+    "foldingRange",
+    "codeLens",
+    "codeAction",
+    "formatting",
+    "documentLink",
+)
+
+
+@pytest.mark.parametrize("uri", STRANGE)
+async def test_a_uri_that_names_no_file_harms_nothing(workspace: Path, uri: str) -> None:
+    """Neither a request about it, nor a command, nor another one while it is open or a folder."""
+    async with editor(workspace, call("bash", cmd="echo hi"), DONE, events=True, **FREE) as wire:
+        document = {"uri": uri, "languageId": "x", "version": 1, "text": "model = 1\n"}
+        wire.tell("textDocument/didOpen", {"textDocument": document})
+        wire.tell("textDocument/didSave", {"textDocument": {"uri": uri}})
+        wire.tell("workspace/didChangeWatchedFiles", {"changes": [{"uri": uri, "type": 2}]})
+        added = {"added": [{"uri": uri, "name": "x"}], "removed": []}
+        wire.tell("workspace/didChangeWorkspaceFolders", {"event": added})
+        params = {"textDocument": {"uri": uri}, "position": PLACE["start"], "range": PLACE}
+        for name in ASKED:
+            answer = await wire.request(f"textDocument/{name}", {**params, "context": {"diagnostics": []}})
+            assert "error" not in answer, (name, answer)
+        for command, arguments in (
+            ("pygent.session.new", {"folderUri": uri}),
+            ("pygent.config.show", {"folderUri": uri}),
+            ("pygent.workspace.trust", {"folderUri": uri, "trusted": True}),
+            ("pygent.conversation.send", {"uri": uri}),
+            ("pygent.chat", {"text": "go", "attachments": [{"image": uri}]}),
+        ):
+            assert (await wire.refusal(command, arguments))["code"] in (-32803, -32602), command
+        assert (await wire.command("pygent.chat", "go"))["status"] == "completed"
+        assert wire.events("toolFinished")[0]["event"]["status"] == "completed"
+        assert not [one for one in wire.notifications if one["method"] == "window/logMessage"]
+
+
+@pytest.mark.parametrize("name", ["pygent.toml", ".env", "chat.pygent.md"])
+async def test_half_a_character_in_a_document_of_ours_is_answered(workspace: Path, name: str) -> None:
+    async with editor(workspace, **FREE) as wire:
+        uri = (workspace / name).as_uri()
+        text = 'x\ud83d = "\udc00"\n[\ud83d]\n## You\n\n\ud83d @\udc00\nPYGENT_\ud83d=1\n'
+        document = {"uri": uri, "languageId": "x", "version": 1, "text": text}
+        wire.tell("textDocument/didOpen", {"textDocument": document})
+        params = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 3}, "range": PLACE}
+        for method in ASKED:
+            answer = await wire.request(f"textDocument/{method}", {**params, "context": {"diagnostics": []}})
+            assert "error" not in answer, (method, answer)
+        if name == "pygent.toml":
+            found = [one["params"] for one in wire.notifications if one["params"].get("uri") == uri]
+            assert found[-1]["diagnostics"]
+        assert not [one for one in wire.notifications if one["method"] == "window/logMessage"]
+
+
+async def test_half_a_character_in_a_conversation_is_sent_and_answered(workspace: Path) -> None:
+    capabilities = {"workspace": {"applyEdit": True, "workspaceEdit": {"documentChanges": True}}}
+    async with editor(workspace, DONE, capabilities=capabilities, **FREE) as wire:
+        paper = Paper(wire, (workspace / "c.pygent.md").as_uri(), "## You\n\ncut \ud83d here, \ud83d\n")
+        end = paper.text.rindex("\ud83d") + 1
+        paper.type("\ude00", end)  # the other half, a key press later
+        await paper.choose("Send")
+        sent = wire.model.requests[-1]["messages"][-1]["content"]  # type: ignore[attr-defined]
+        assert sent == "cut \ufffd here, 😀"
+        assert "All done." in paper.text
+
+
+async def test_bytes_that_are_not_utf_8(workspace: Path, tmp_path: Path) -> None:
+    """A request is refused; a document, which Vim sends as the file is, is read as well as can be."""
+    log = tmp_path / "own.log"
+    replies = call("read_file", path="a.txt"), DONE
+    async with (
+        ReplayServer(Script(replies=list(replies))) as model,
+        server(workspace, "--stdio", "--log-file", str(log), base_url=model.base_url) as wire,
+    ):
+        await wire.initialize(workspace, **FREE)
+        half = b"surrogate" + b"\xed\xa0\xbd"
+        wire.raw(frame(b'{"jsonrpc":"2.0","id":"%s","method":"private words"}' % half))
+        wire.raw(frame('{"jsonrpc":"2.0","id":77,"method":"shutdown"}'.encode("utf-16")))
+        await wire.until(lambda: len(refusals(wire)) == 2)
+        assert {error["code"] for error in refusals(wire)} == {-32700}
+        uri = (workspace / "a.txt").as_uri()
+        (workspace / "a.txt").write_text("on disk")
+        document = {"uri": uri, "languageId": "x", "version": 1, "text": "caf? au lait"}
+        message = {"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"textDocument": document}}
+        wire.raw(frame(json.dumps(message).encode().replace(b"?", b"\xe9")))
+        await wire.command("pygent.chat", "go")
+        assert "caf\ufffd au lait" in json.dumps(model.requests[-1]["messages"][-1], ensure_ascii=False)
+        assert await wire.leave() == 0
+    assert "private words" not in log.read_text()
+
+
+ATTACHED: list[Any] = [
+    {"uri": "file:///x", "diagnostics": [5]},
+    {"uri": "file:///x", "diagnostics": [{"range": {"start": {"line": 1e400}}}]},
+    {"uri": "file:///x", "range": {"start": {"line": None}, "end": {"line": 1}}},
+    {"uri": ["file:///x"]},
+    {"image": 5},
+    {},
+]
+
+
+@pytest.mark.parametrize("attachment", ATTACHED, ids=range(len(ATTACHED)))
+async def test_an_attachment_that_is_none_is_named(workspace: Path, attachment: Any) -> None:
+    async with server(workspace) as wire:
+        await wire.initialize(workspace)
+        error = await wire.refusal("pygent.chat", text="go", attachments=[attachment])
+        assert error["code"] == -32602
+        assert error["data"]["field"].startswith("attachments[0]")
+
+
+async def test_a_truth_is_no_id_to_cancel(workspace: Path) -> None:
+    async with server(workspace) as wire:
+        await wire.initialize(workspace)
+        wire._last = 0
+        params = {"command": "pygent.sandbox.run", "arguments": ["sleep 0.3; echo first"]}
+        number, answer = wire.begin("workspace/executeCommand", params)
+        assert number == 1
+        wire.tell("$/cancelRequest", {"id": True})
+        assert (await answer)["result"]["output"] == "first\n"

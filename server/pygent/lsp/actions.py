@@ -8,6 +8,7 @@ import msgspec
 
 from pygent.errors import InvalidArgument, PygentError
 from pygent.lsp import chat
+from pygent.lsp.attachments import with_attachments
 from pygent.lsp.commands import Arguments, command
 from pygent.lsp.conversations.open import is_conversation
 from pygent.paths import path_of
@@ -86,25 +87,21 @@ async def delegate(server: PygentServer, args: Code) -> Any:
     """Give a passage to a background agent."""
     from pygent.delegation import DelegateRequest  # noqa: PLC0415 - not before it is needed
 
-    _attachments(args)
+    attachments = _attachments(args)
     folder = server.conversations.folder_of(args.uri)
     session = chat.begin(server, folder_uri=folder.uri, title=_title("delegate", args))
-    text, _ = chat.with_attachments(server, session, _message(args, "delegate", session.id))
+    text, _ = with_attachments(session, PROMPTS["delegate"], attachments)
     request = DelegateRequest(text, folder, session_id=session.id)
     return {"task": await server.app.tasks.delegate(request)}
 
 
 async def _turn(server: PygentServer, args: Code, kind: str) -> Any:
     """Run a turn of a session of its own about a range."""
-    _attachments(args)
+    attachments = _attachments(args)
     folder = server.conversations.folder_of(args.uri)
     session = chat.begin(server, folder_uri=folder.uri, title=_title(kind, args))
-    return await chat.chat(server, _message(args, kind, session.id))
-
-
-def _message(args: Code, kind: str, session_id: str) -> chat.Chat:
-    attachments = _attachments(args)
-    return chat.Chat(text=PROMPTS[kind], session_id=session_id, attachments=attachments, wait=args.wait)
+    message = chat.Chat(text=PROMPTS[kind], session_id=session.id, attachments=attachments, wait=args.wait)
+    return await chat.chat(server, message)
 
 
 def _lines(args: Code) -> tuple[int, int]:

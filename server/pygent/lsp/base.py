@@ -13,13 +13,12 @@ import logging
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
-import msgspec
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 
 from pygent.lsp.outbox import Kind, Outbox
-from pygent.lsp.surrogates import mended
+from pygent.lsp.surrogates import decoded, encoded
 from pygent.lsp.transport import BadFrame
 
 log = logging.getLogger("pygent.lsp")
@@ -92,7 +91,7 @@ class Protocol(LanguageServerProtocol):
             self._error(None, PARSE, f"The message can't be read: {body}.")
             return
         try:
-            message = mended(json.loads(body), body)
+            message = decoded(body)
         except (ValueError, RecursionError):
             self._error(None, PARSE, "The message is not JSON.")
             return
@@ -139,13 +138,11 @@ class Protocol(LanguageServerProtocol):
         error = task.exception()
         if error is None:
             try:
-                result = msgspec.json.encode(task.result(), enc_hook=str)
+                result = encoded(task.result())
             except (ValueError, TypeError, RecursionError) as problem:
                 error = problem
             else:
-                self.outbox.put(
-                    b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (msgspec.json.encode(number), result)
-                )
+                self.outbox.put(b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (encoded(number), result))
                 return
         if isinstance(error, ResponseError):
             self._error(number, error.code, error.message, error.data)
@@ -177,7 +174,8 @@ class Protocol(LanguageServerProtocol):
             log.info("a notification was ignored: its params are no object")
         elif method == "$/cancelRequest":
             number = params.get("id")
-            task = self._running.get(number) if isinstance(number, str | int) else None
+            names_one = isinstance(number, str | int) and not isinstance(number, bool)
+            task = self._running.get(number) if names_one else None  # type: ignore[arg-type]
             if task is not None:
                 task.cancel()
         elif self.initialized and not self._shutdown:
@@ -249,7 +247,7 @@ class Protocol(LanguageServerProtocol):
         self._say({"jsonrpc": "2.0", "id": number, "error": error})
 
     def _say(self, message: dict[str, Any], kind: Kind = "must") -> None:
-        self.outbox.put(msgspec.json.encode(message, enc_hook=str), kind)
+        self.outbox.put(encoded(message), kind)
 
     def _send_data(self, data: Any) -> None:
         """What pygls sends: the same way as ours, and without the traceback that it puts into errors."""

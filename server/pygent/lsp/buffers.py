@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from pygent.lsp.surrogates import paired
 from pygent.paths import path_of
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -135,7 +136,7 @@ class Buffer:
         head, tail = self._lines[first][:start], self._lines[last][end:]
         # A carriage return that ends the line before can become one line end with what comes now.
         before = first - 1 if first and self._lines[first - 1].endswith("\r") else first
-        lines = split("".join(self._lines[before:first]) + head + text + tail)
+        lines = split(paired("".join(self._lines[before:first]) + head + text + tail))
         if last + 1 < len(self._lines):
             lines.pop()  # it ends with a line end: its empty last line is the one that follows
         self._lines[before : last + 1] = lines

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pygent.errors import InvalidArgument, PygentError, ToolError
+from pygent.lsp.attachments import with_attachments
 from pygent.lsp.commands import Arguments, Nothing, command, running_command
-from pygent.paths import path_of
 from pygent.records import Decision, Mail, Verdict, new_id
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def chat(server: PygentServer, args: Chat) -> Any:
         return {"sessionId": known[0], "turnId": known[1]}
     session = server.session(args.session_id or server.asked) or begin(server)
     server.last_session = session.id
-    text, images = with_attachments(server, session, args)
+    text, images = with_attachments(session, args.text, args.attachments)
     if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
         return await _answered(server, session, args, mail)
     turn_id = new_id("trn")
@@ -88,57 +88,6 @@ def begin(server: PygentServer, **fields: Any) -> Session:
         session.tools.switch(name, False)
     server.last_session = session.id
     return session
-
-
-def with_attachments(server: PygentServer, session: Session, args: Chat) -> tuple[str, list[Path]]:
-    """The message with what is attached quoted below it, and the images.  Raises InvalidArgument."""
-    parts, images = [args.text], []
-    for number, attachment in enumerate(args.attachments):
-        where = f"attachments[{number}]"
-        uri = attachment.get("image") or attachment.get("uri")
-        path = path_of(uri) if isinstance(uri, str) else None
-        if path is None:
-            raise InvalidArgument(where, "an object with the file: URI of a file in `uri` or `image`")
-        if "image" in attachment:
-            images.append(path)
-        elif "diagnostics" in attachment:
-            parts.append(_diagnostics(_name(session, path), attachment["diagnostics"]))
-        else:
-            parts.append(_quoted(session, path, attachment.get("range"), where))
-    return "\n\n".join(parts), images
-
-
-def _name(session: Session, path: Path) -> str:
-    try:
-        return session.folder.workspace.relative(path)
-    except ValueError:
-        return str(path)
-
-
-def _quoted(session: Session, path: Path, span: Any, where: str) -> str:
-    try:
-        lines = session.folder.workspace.read(path).content.split("\n")
-    except (ToolError, ValueError) as error:
-        raise PygentError("notFound", f"An attachment can't be used: {error}") from error
-    first, last = 0, len(lines) - 1
-    if span is not None:
-        try:
-            first, last = int(span["start"]["line"]), int(span["end"]["line"])
-        except (KeyError, TypeError, ValueError):
-            raise InvalidArgument(f"{where}.range", "an LSP range") from None
-    text = "\n".join(lines[first : last + 1])
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{_name(session, path)}, lines {first + 1} to {last + 1}:\n{fence}\n{text}\n{fence}"
-
-
-def _diagnostics(name: str, given: Any) -> str:
-    lines = []
-    for one in given if isinstance(given, list) else []:
-        line = ((one.get("range") or {}).get("start") or {}).get("line", 0)
-        lines.append(f"- line {int(line) + 1}: {one.get('message', '')}")
-    return f"Problems in {name}:\n" + "\n".join(lines)
 
 
 class Cancel(Arguments, frozen=True, kw_only=True):

@@ -157,4 +157,4 @@ def field_of(said: str) -> tuple[str, str]:
     if unknown := re.match(r"Object contains unknown field `([^`]+)`", said):
         return f"{path}.{unknown[1]}".lstrip("."), "no such field"
     wanted = re.match(r"Expected ([^,]+)", said)
-    return path or "arguments", wanted[1] if wanted else said
+    return path or "arguments", wanted[1] if wanted else said.partition(" - at")[0]

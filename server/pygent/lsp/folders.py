@@ -48,7 +48,8 @@ class Folders:
     def changed(self, params: dict[str, Any]) -> None:
         """`workspace/didChangeWorkspaceFolders`."""
         for one in params["event"].get("removed") or []:
-            self._roots.pop(one["uri"], None)
+            path = path_of(one["uri"])
+            self._roots = {uri: root for uri, root in self._roots.items() if root != path}
         self._add(params["event"].get("added") or [])
 
     def _add(self, given: list[Any]) -> None:
@@ -81,7 +82,7 @@ class Folders:
 
     def all(self) -> list[Folder]:
         """Every folder of the client that is there, else the one that `get` gives."""
-        there = [uri for uri, path in self._roots.items() if path.is_dir()]
+        there = [uri for uri, path in self._roots.items() if _is_there(path)]
         return [self.get(uri) for uri in there] or [self.get()]
 
     def reload(self) -> None:
@@ -125,10 +126,10 @@ class Folders:
     def _path(self, uri: str | None) -> Path:
         if uri is not None:
             path = path_of(uri)
-            if path is None or not path.is_dir():
+            if path is None or not _is_there(path):
                 raise PygentError("notFound", f"There is no folder {uri}.", "Give the file: URI of a folder.")
             return path
-        there = next((path for path in self._roots.values() if path.is_dir()), None)
+        there = next((path for path in self._roots.values() if _is_there(path)), None)
         if there is not None:
             return there
         if self._scratch is None:
@@ -144,6 +145,14 @@ class Folders:
             return True if said else None
         real = path.resolve()
         return True if any((one := path_of(uri)) and one.resolve() == real for uri in said) else None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a folder can be found; one whose name is too long, or that is hidden from us, can't."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def editor_settings(section: dict[str, Any]) -> dict[str, Any]:

@@ -65,8 +65,9 @@ class Document:
 
 
 def normalised(text: str) -> str:
-    """A text with its line ends as \\n."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    """A text with its line ends as \\n, and U+FFFD for each half of a character."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def parse(text: str) -> Document:
@@ -193,7 +194,6 @@ class Neutraliser:
         if not final and (partial := _PARTIAL.search(text, max(0, len(text) - _HELD))) is not None:
             text, self._held = text[: partial.start()], partial[0]
         text = normalised(text).translate(_CONTROL)
-        text = _SURROGATE.sub("\ufffd", text)
         return _HOSTILE.sub(lambda found: "\\" + found[0], text)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pygent.errors import PygentError
 from pygent.events import Envelope
@@ -16,7 +16,7 @@ from pygent.lsp.conversations.following import Insertion
 from pygent.lsp.conversations.page import Page
 from pygent.lsp.conversations.reopening import begins, catch_up
 from pygent.lsp.conversations.writer import Writer
-from pygent.paths import path_of
+from pygent.paths import name_of, path_of
 from pygent.records import Approval, Question
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PATIENCE = 30.0
 
 def is_conversation(uri: str) -> bool:
     """Whether a document is a conversation, by its name; it need not be a file."""
-    return unquote(urlsplit(uri).path).endswith(SUFFIX)
+    return name_of(uri).endswith(SUFFIX)
 
 
 class Conversations:
@@ -120,7 +120,7 @@ class Conversations:
             return await self._insert(uri, sent)
 
         def stuck() -> None:
-            name = unquote(uri).rpartition("/")[2]
+            name = name_of(uri)
             text = (
                 f"The editor refuses the edits of {name}; the conversation goes on without being shown there."
             )

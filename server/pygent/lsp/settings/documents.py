@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from pygent.config import Config, config_files, load
 from pygent.config.diagnostic import File
@@ -13,6 +12,7 @@ from pygent.config.places import Range
 from pygent.errors import PygentError
 from pygent.lsp.buffers import Buffer
 from pygent.lsp.folders import SETTINGS_NAMES
+from pygent.paths import path_of
 
 if TYPE_CHECKING:
     from pygent.folder import Folder
@@ -50,12 +50,9 @@ class Documents:
 
     def claims(self, uri: str) -> bool:
         """Whether a document is a settings file: by its name, or because `--config` names it."""
-        parts = urlsplit(uri)
-        if parts.scheme != "file":
-            return False
-        name = unquote(parts.path).rpartition("/")[2]
-        config = self._server.host.config_file
-        return name in SETTINGS_NAMES or (config is not None and name == config.name)
+        path, config = path_of(uri), self._server.host.config_file
+        names = (*SETTINGS_NAMES, *(() if config is None else (config.name,)))
+        return path is not None and path.name in names
 
     def get(self, uri: str) -> Document | None:
         """An open settings file."""
