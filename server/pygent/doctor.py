@@ -33,6 +33,7 @@ async def check(app: App, folder: Folder, *, encoding: str | None = None) -> lis
     found += _terminal(encoding)
     found += await asyncio.gather(_model(folder), _sandbox(folder))
     found += await _learnt(folder)
+    found += await _tools(folder)
     found.append(_git(folder))
     return found
 
@@ -109,6 +110,20 @@ async def _learnt(folder: Folder) -> list[Check]:
     if not found:
         return []
     return [Check(id="endpoint", status="ok", message=f"Learnt of this endpoint: {'; '.join(found)}")]
+
+
+async def _tools(folder: Folder) -> list[Check]:
+    """Tools of the person's own and of MCP servers; those are started."""
+    settings = folder.settings
+    if not settings.tools and not settings.mcp_servers:
+        return []
+    await folder.load_tools()
+    problems = list(dict.fromkeys([*folder.problems, *folder.servers_down]))
+    folder.problems = []
+    if problems:
+        return [Check(id="tools", status="warn", message=problem) for problem in problems]
+    own = [name for name, tool in folder.tools().items() if tool.source != "built-in"]
+    return [Check(id="tools", status="ok", message=f"Tools of your own: {', '.join(own) or 'none'}")]
 
 
 async def _sandbox(folder: Folder) -> Check:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pygent import saved
 from pygent.config import Config, Settings, Trust, config_files, load
@@ -19,6 +20,9 @@ from pygent.sandbox.choose import open_sandbox
 from pygent.saved import Kept
 from pygent.tools import Tool, builtin_tools
 from pygent.workspace import Workspace, check_root
+
+if TYPE_CHECKING:
+    from pygent.tools.mcp import McpServers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,11 @@ class Folder:
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
         self._connecting = asyncio.Lock()
+        self._serving = asyncio.Lock()
         self._model: tuple[tuple[object, ...], Model] | None = None
         self._user_tools: dict[str, Tool] = {}
         self._tool_modules: tuple[ToolModule, ...] | None = None
+        self._mcp: McpServers | None = None
         self.config = self._load(None)
         self.workspace = Workspace(self._workspace_root())
         self.problems = self._populate()
@@ -180,18 +186,36 @@ class Folder:
         """The built-in tools and, once they are loaded, those of the person's own."""
         if self._parent is not None:
             return self._parent.tools()
-        return {**builtin_tools(), **self._user_tools}
+        return {**builtin_tools(), **self._user_tools, **(self._mcp.tools if self._mcp else {})}
 
     async def load_tools(self) -> None:
         """Load the tools of the person's own that the settings name, as far as that is not done."""
         if self._parent is not None:
             await self._parent.load_tools()
-        elif (modules := self.settings.tools) != self._tool_modules:
+            return
+        if (modules := self.settings.tools) != self._tool_modules:
             from pygent.tools import user  # noqa: PLC0415 - looks through the installed packages
 
             self._tool_modules = modules
             self._user_tools, problems = await asyncio.to_thread(user.load, modules)
             self.problems += problems
+        async with self._serving:
+            self.problems += await self._servers()
+
+    @property
+    def servers_down(self) -> list[str]:
+        """Why MCP servers do not run that should, in sentences."""
+        return [] if self._mcp is None else self._mcp.down
+
+    async def _servers(self) -> list[str]:
+        """Start the MCP servers that the settings name, as far as that is not done."""
+        if self._mcp is None and not self.settings.mcp_servers:
+            return []
+        if self._mcp is None:
+            from pygent.tools.mcp import McpServers  # noqa: PLC0415 - few have any
+
+            self._mcp = McpServers(self.launch.environ, self.root)
+        return await self._mcp.load(self.settings.mcp_servers)
 
     # -- sandbox and model -----------------------------------------------------------------------
 
@@ -244,7 +268,9 @@ class Folder:
             await self._sandbox.close()
         if self._model is not None:
             await self._model[1].close()
-        self._sandbox = self._model = None
+        if self._mcp is not None:
+            await self._mcp.close()
+        self._sandbox = self._model = self._mcp = None
 
 
 def _copy(source: Path, target: Path) -> None:

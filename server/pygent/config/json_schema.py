@@ -66,6 +66,24 @@ _KINDS: dict[Kind, dict[str, Any]] = {
             "additionalProperties": False,
         },
     },
+    "servers": {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                "command": _TEXT,
+                "args": {"type": "array", "items": {"type": "string"}},
+                "env": _TEXTS,
+                "url": {"type": "string", "pattern": r"^https?://[A-Za-z0-9]"},
+                "token_variable": _TEXT,
+                "tools": _TEXTS,
+                "confirm": {"type": "boolean"},
+                "timeout": {"type": "number", "exclusiveMinimum": 0},
+            },
+            "oneOf": [{"required": ["command"]}, {"required": ["url"]}],
+            "additionalProperties": False,
+        },
+    },
 }
 
 

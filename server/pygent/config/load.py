@@ -157,7 +157,7 @@ def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) 
             return Value(setting.key, personas_json(entry.raw), origin)
         return Value(setting.key, parse(setting.kind, entry.raw, base, own), origin)
     except (ValueError, OverflowError) as error:
-        precise = origin.name == PERSONAS_JSON or setting.kind == "prices"
+        precise = origin.name == PERSONAS_JSON or setting.kind in ("prices", "servers")
         expected = (str(error) if precise else "") or EXPECTED[setting.kind]
         text = f"{sources.describe(origin)} must be {expected}; it is ignored."
         span = origin.value_span(_wrong_item(entry, base, own))

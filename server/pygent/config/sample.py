@@ -21,6 +21,7 @@ _EXAMPLES = {
     "task_personas": '["tester - runs tests"]',
     "context_window": "128000",
     "prices": '{"gpt-4.1-mini" = {input = 0.4, output = 1.6}}',
+    "mcp_servers": '{clock = {command = "uvx", args = ["mcp-server-time"]}}',
     "tools": '[{module = "mytools"}]',
     "limits.tokens": "200000",
     "limits.cost": "1",

@@ -28,6 +28,7 @@ Kind = Literal[
     "personas",
     "tools",
     "prices",
+    "servers",
 ]
 Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
 """What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
@@ -96,6 +97,23 @@ class ToolModule(msgspec.Struct, frozen=True, kw_only=True):
     confirm: bool = True
 
 
+class McpServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[mcp_servers.NAME]`: a program, or an address, that offers tools (modelcontextprotocol.io).
+
+    `env` are the variables that the program gets, `token_variable` is the one whose value the address gets;
+    `tools` are those that are offered, None for all; `timeout` is the seconds that a call may take.
+    """
+
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    url: str | None = None
+    token_variable: str | None = None
+    tools: tuple[str, ...] | None = None
+    confirm: bool = True
+    timeout: float = 60.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force; each field has the meaning of its row in `TABLE`."""
 
@@ -122,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirm_bash: bool = True
     confirm_edits: bool = False
     tools: tuple[ToolModule, ...] = ()
+    mcp_servers: Mapping[str, McpServer] = msgspec.field(default_factory=dict)
     limits: Limits = Limits()
     context_window: int | None = None
     prices: Mapping[str, Price] = msgspec.field(default_factory=dict)
@@ -231,6 +250,13 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "tools",
         "never",
         "modules with tools of your own: tables with `module`, and `confirm` (ask before each call)",
+    ),
+    (
+        "mcp_servers",
+        None,
+        "servers",
+        "never",
+        "MCP servers whose tools are offered: for each name a table with `command` and `args`, or with `url`",
     ),
     ("limits.steps", None, "whole", "lower", "model answers after which a turn pauses"),
     ("limits.tokens", None, "whole", "lower", "tokens, sent and received, after which a turn pauses"),

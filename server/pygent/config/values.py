@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pygent.config.settings import Kind, Price, ToolModule
+from pygent.config.settings import Kind, McpServer, Price, ToolModule
 from pygent.records import Persona
 
 EXPECTED: dict[Kind, str] = {
@@ -30,6 +30,7 @@ EXPECTED: dict[Kind, str] = {
     "commands": "a list of shell commands",
     "personas": "a list of names, or of tables with name and description",
     "prices": "a table for each model, with input and output",
+    "servers": "a table for each server, with command or url",
     "tools": "an array of tables with module (a text) and confirm (true or false)",
 }
 """What each kind takes, in words for an error."""
@@ -66,6 +67,7 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         "commands": lambda given: _texts([given] if isinstance(given, str) else given),
         "personas": _personas,
         "prices": _prices,
+        "servers": _servers,
     }
     return readers[kind](raw)
 
@@ -96,6 +98,30 @@ def _price(model: str, said: object) -> Price:
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e9:
             raise ValueError(f"prices of a million tokens, 0 or more ({model} needs {name})")
     return Price(**{name: float(number) for name, number in given.items()})
+
+
+def _servers(raw: object) -> dict[str, McpServer]:
+    """Servers by name.  Raises ValueError that says what is wrong with which."""
+    if not isinstance(raw, Mapping):
+        raise ValueError
+    return {str(name): _server(str(name), said) for name, said in raw.items()}
+
+
+def _server(name: str, said: object) -> McpServer:
+    try:
+        server = msgspec.convert(said, McpServer)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"a table for each server, with command or url ({name}: {error})") from error
+    if (server.command is None) == (server.url is None):
+        raise ValueError(f"a table for each server, with command or url ({name} has both or neither)")
+    if not 0 < server.timeout < float("inf"):
+        raise ValueError(f"a table for each server ({name}: timeout is a number of seconds above 0)")
+    if server.url is None:
+        return msgspec.structs.replace(server, command=_text(server.command))
+    try:
+        return msgspec.structs.replace(server, url=_url(server.url))
+    except ValueError:
+        raise ValueError(f"a table for each server ({name}: url is {EXPECTED['url']})") from None
 
 
 def _text(raw: object) -> str:

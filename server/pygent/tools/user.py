@@ -197,11 +197,12 @@ class _Call:
             raise
         except Exception as error:
             raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
-        return _result(said, context)
+        text = said if isinstance(said, str) else msgspec.json.encode(said, enc_hook=str).decode()
+        return result(text, context)
 
 
-def _result(said: Any, context: ToolContext) -> Result:
-    text = said if isinstance(said, str) else msgspec.json.encode(said, enc_hook=str).decode()
+def result(text: str, context: ToolContext) -> Result:
+    """What a tool said, made fit for the model: cleaned, capped, and kept whole in a file."""
     output = Output(context.outputs, context.item_id, None, context.settings.api_key)
     output.feed(text.encode("utf-8", "replace"))
     shown, whole = output.finish()

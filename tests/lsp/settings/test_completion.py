@@ -27,6 +27,8 @@ TABLES = [
     ('task_personas = [{name = "a", d|}]', {"description"}, {"name", "[limits]"}),
     ("[[tools]]\n|", {"module", "confirm"}, {"name"}),
     ("[prices.m]\n|", {"input", "output", "cached"}, {"model"}),
+    ("[mcp_servers.clock]\n|", {"command", "args", "url", "token_variable"}, {"model", "input"}),
+    ('mcp_servers.clock = {command = "x", |}', {"args", "timeout"}, {"command", "model"}),
     ("[|", {"[limits]", "[sandbox]", "[[task_personas]]"}, {"model"}),
     ("[sandbox]\nnetwork = true\n[lim|\nsteps = 3", {"[limits]"}, {"[sandbox]"}),
     ("[sandbox|]", {"[sandbox]"}, {"model"}),

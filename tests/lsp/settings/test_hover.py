@@ -42,6 +42,7 @@ PLACES = [
     ("[sandbox]\nmemory| = 1", "In force: `2 GiB` from the default"),
     ("limits.steps| = 1", "**limits.steps**"),
     ("prices|.x.input = 3", "**input**: price of a million"),
+    ('[mcp_servers.clock]\ncommand| = "x"', "**command**: the program that is the server"),
     ('model = "m|"', None),
     ("unknown| = 1", None),
     ("mo|del", "**model**"),

@@ -25,12 +25,24 @@ INNER: dict[str, dict[str, tuple[str, str]]] = {
         "module": ("the Python module with the tools", '""'),
         "confirm": ("whether each call is asked for", "true"),
     },
+    "mcp_servers": {
+        "command": ("the program that is the server", '""'),
+        "args": ("what the program is given", "[]"),
+        "env": ("variables that the program gets, by name", "[]"),
+        "url": ("the address of the server, in place of a program", '""'),
+        "token_variable": ("the variable whose value is sent to the address as a token", '""'),
+        "tools": ("the tools that are offered; without it all", "[]"),
+        "confirm": ("whether each call is asked for", "true"),
+        "timeout": ("seconds that a call may take", "60"),
+    },
     "prices": {
         "input": ("price of a million tokens sent", "1"),
         "output": ("price of a million tokens received", "1"),
         "cached": ("price of a million tokens that the server had in its cache", "1"),
     },
 }
+BY_NAME = ("prices", "mcp_servers")
+"""The settings whose tables have names of the person's own."""
 """The keys of the tables within settings: meaning, and a value to begin with."""
 
 
@@ -68,7 +80,7 @@ def _keys(document: Document, found: Spot, snippets: bool) -> Iterator[dict[str,
 def _members(table: str) -> dict[str, tuple[str, str]]:
     """The keys of a table: meaning and a value to begin with."""
     if (setting := table.partition(".")[0]) in INNER:
-        return INNER[setting] if setting != "prices" or table != setting else {}
+        return {} if setting in BY_NAME and table == setting else INNER[setting]
     prefix = f"{table}." if table else ""
     inside = {key.removeprefix(prefix): one for key, one in TABLE.items() if key.startswith(prefix)}
     return {

@@ -54,7 +54,15 @@ def placeholder(setting: Setting) -> str:
     """A value to begin with, as TOML."""
     if setting.default not in (None, (), {}):
         return '"2g"' if setting.kind == "size" else literal(setting.default)
-    plain = {"seconds": "600", "whole": "100000", "number": "1", "path": '""', "text": '""', "prices": "{}"}
+    plain = {
+        "seconds": "600",
+        "whole": "100000",
+        "number": "1",
+        "path": '""',
+        "text": '""',
+        "prices": "{}",
+        "servers": "{}",
+    }
     return plain.get(setting.kind, '[""]')
 
 
