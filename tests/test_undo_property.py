@@ -58,7 +58,7 @@ class World:
         line = f"typed {sum(map(len, self.typed.values()))}"
         lines = self.lines(self.root / file)
         lines.insert(at % (len(lines) + 1), line)
-        (self.root / file).write_text("".join(f"{line}\n" for line in lines))
+        self.write(self.root / file, lines)
         self.typed.setdefault(file, set()).add(line)
 
     def work(self, root: Path, edits: list[tuple[str, int, str]]) -> None:
@@ -74,7 +74,12 @@ class World:
                 lines[at] = f"agent {self.turn}.{number}"
             else:
                 lines.insert(at, f"agent {self.turn}.{number}")
-            (root / file).write_text("".join(f"{line}\n" for line in lines))
+            self.write(root / file, lines)
+
+    @staticmethod
+    def write(path: Path, lines: list[str]) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
 
     @staticmethod
     def lines(path: Path) -> list[str]:
@@ -92,7 +97,6 @@ class World:
             copy = self.copies / str(len(list(self.copies.glob("*"))))
             base = await self.shadow.whole(self.root, {})
             await self.shadow.check_out(base, copy)
-            (copy / "sub").mkdir(exist_ok=True)
             self.work(copy, *given)  # type: ignore[arg-type]
             self.task = (base, await self.shadow.take(copy))
         elif action == "apply" and self.task is not None:

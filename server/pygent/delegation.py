@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +24,10 @@ from pygent.results import Results, has_begun
 from pygent.sessions import Sessions, new_info
 from pygent.shadow import Shadow
 from pygent.store import Store
-from pygent.tasks import FINISHED, Limits, Progress, failure_of, pick_persona
+from pygent.task_folders import DAY, TaskFolders, older, remove
+from pygent.tasks import FINISHED, Limits, Progress, failure_of, has_ended, pick_persona
 
 log = logging.getLogger("pygent.tasks")
-DAY = 24 * 60 * 60.0
 KEPT_DAYS, SNAPSHOT_BYTES = 30, 2 << 30
 """For how long a turn can be undone and a task keeps its folder, and the space for all snapshots."""
 CLEAN_AFTER = 20.0
@@ -60,6 +59,7 @@ class Tasks:
         self._approvals = approvals
         self._clients = clients
         self._shadow = Shadow(sessions.launch.state / "shadow.git")
+        self._folders = TaskFolders(sessions.launch.state, self._shadow)
         self._queue = EmbeddedQueue(store, self._run, self._announce)
         self.results = Results(sessions, store, self._shadow)
 
@@ -93,14 +93,15 @@ class Tasks:
         """Once a day, remove old workspaces of tasks, and snapshots that are old or take too much space."""
         mark = self._sessions.launch.state / "cleaned"
         await asyncio.sleep(CLEAN_AFTER)
-        if not _older(mark, DAY):
+        if not older(mark, DAY):
             return
         mark.touch()
         since = now_ms() - int(1000 * KEPT_DAYS * DAY)
         try:
             for task in self._store.tasks():
-                if task.status in FINISHED and task.base is not None and (task.finished_at or since) < since:
-                    await self._clear(task)  # diff, apply and send go on with its snapshots
+                if _is_old(task, since) and _is_old(self._store.task(task.id), since):
+                    await remove(self._folders.set_aside(task))
+            await self._folders.remove_strays(self._store.has_task)
             wanted = self._store.snapshots(since)
             await self._shadow.clean(wanted, SNAPSHOT_BYTES)
         except PygentError as error:
@@ -121,7 +122,7 @@ class Tasks:
         turn = self._store.count_tasks(request.session_id)
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
         task_id = new_id("tsk")
-        place = self._place(task_id)
+        place = self._folders.place(task_id)
         base = await self._given(request, place)
         info = new_info(folder, persona, _title(prompt))
         info = msgspec.structs.replace(info, parent_session_id=request.session_id)
@@ -178,6 +179,7 @@ class Tasks:
             raise PygentError("busy", f"The task is {old.status}.", "Wait for it or cancel it.")
         if old.base is None:
             raise PygentError("unsupported", "Without git it is not known what the task was given.")
+        await self._queue.cancel(task_id)  # one whose process died would go on beside its second try
         fresh = new_id("tsk")
         task = msgspec.structs.replace(
             old,
@@ -186,7 +188,7 @@ class Tasks:
             created_at=now_ms(),
             started_at=None,
             finished_at=None,
-            workspace=str(self._place(fresh)),
+            workspace=str(self._folders.place(fresh)),
             steps=0,
             usage=NO_USAGE,
             changed_files=[],
@@ -207,12 +209,15 @@ class Tasks:
         if self._approvals.answer(task.session_id, text, "message"):
             return True
         self._store.post(task.session_id, text, new_id("trn"), steers=True)
+        task = self._store.task(task_id)  # it may have ended just before
         if not self._queue.settled(task) or not self._queue.claim(task_id):
             return True  # whichever process has the task reads it at its next step
-        self._again(task)
+        self._again(task_id)
         return True
 
-    def _again(self, task: Task) -> None:
+    def _again(self, task_id: str) -> None:
+        """Queue a task anew that is claimed, and so as it stands now."""
+        task = self._store.task(task_id)
         again = msgspec.structs.replace(task, status="queued", finished_at=None, error=None, waiting_for=None)
         self._queue.submit(again, self._limits(task))
 
@@ -224,17 +229,13 @@ class Tasks:
             if error.code == "notFound":
                 return False
             raise
-        if task.status not in FINISHED:
+        if not has_ended(task) or not self._queue.claim(task_id):
             raise PygentError("busy", "The process that runs the task does not end it.", "Try again.")
+        gone = self._folders.set_aside(task)
         await self._sessions.delete(task.session_id)
-        await self._clear(task)
-        return self._store.delete_task(task_id)
-
-    async def _clear(self, task: Task) -> None:
-        """Remove a task's workspace."""
-        place = Path(task.workspace)
-        await asyncio.to_thread(shutil.rmtree, place.parent, ignore_errors=True)
-        self._shadow.forget(place)
+        deleted = self._store.delete_task(task_id)
+        await remove(gone)
+        return deleted
 
     async def _given(self, request: DelegateRequest, place: Path) -> str | None:
         """The snapshot of what a task is given, which is checked out when it starts.
@@ -253,9 +254,6 @@ class Tasks:
         except PygentError:
             shutil.rmtree(place.parent, ignore_errors=True)
             raise
-
-    def _place(self, task_id: str) -> Path:
-        return self._sessions.launch.state / "tasks" / task_id / "workspace"
 
     def _home(self, task: Task) -> Folder:
         return self._sessions.home(self._store.session(task.session_id))
@@ -323,13 +321,13 @@ class Tasks:
         """Go on with a task that was spoken to in the moment of its end."""
         task = self._store.task(task_id)
         if self._queue.settled(task) and self._store.mail(task.session_id) and self._queue.claim(task_id):
-            self._again(task)
+            self._again(task_id)
+
+
+def _is_old(task: Task, since: int) -> bool:
+    """Whether a task's folder can go: diff, apply and send go on with its snapshots."""
+    return task.status in FINISHED and task.base is not None and (task.finished_at or since) < since
 
 
 def _title(prompt: str) -> str:
     return " ".join(prompt.split())[:60]
-
-
-def _older(path: Path, seconds: float) -> bool:
-    """Whether a file was last changed longer ago than that, or never."""
-    return not path.exists() or time.time() - path.stat().st_mtime > seconds

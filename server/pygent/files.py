@@ -83,6 +83,16 @@ def write_atomic(path: Path, data: bytes, mode: int | None = None, *, root: Path
             raise
 
 
+def remove(path: Path, root: Path) -> None:
+    """Remove a file or link, and the folders below `root` that are empty without it."""
+    with folder_of(path, root) as (folder, name):
+        os.unlink(name, dir_fd=folder)
+    for parent in path.relative_to(root).parents:
+        if parent.name:
+            with contextlib.suppress(OSError), folder_of(root / parent, root) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
+
+
 def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)

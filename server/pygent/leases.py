@@ -28,8 +28,10 @@ class Owner:
             with path.open("r+") as file:
                 if not _try_lock(file.fileno()):
                     return True
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:  # such as too many open files: who can't be asked is not dead
+            return True
         path.unlink(missing_ok=True)
         return False
 

@@ -19,12 +19,14 @@ import msgspec
 from pygent.errors import PygentError
 from pygent.records import Failure, Task, TaskStatus, TurnResult, now_ms
 from pygent.store import Store
-from pygent.tasks import FINISHED, Limits, failure_of
+from pygent.tasks import FINISHED, Limits, failure_of, has_ended
 
 log = logging.getLogger("pygent.tasks")
 Recorded = TypeVar("Recorded")
 POLL = 0.5
 """Seconds between looks for what other processes did: cancel requests, tasks that they run."""
+PATIENCE = 10.0
+"""Seconds that another process has to end a task."""
 
 Run = Callable[[Task, Limits], Awaitable[TurnResult]]
 """Does a task's work, from wherever its stored events left it; cancelled, it ends in good order."""
@@ -127,13 +129,19 @@ class EmbeddedQueue:
     async def cancel(self, task_id: str) -> Task:
         """End a task, here or in the process that runs it.  Raises PygentError `notFound`."""
         task = self._store.task(task_id)
-        if task.status in FINISHED:
-            return task
-        if self.holds(task_id) or self._store.claim_task(task_id):
-            await self._cancel_here(task_id)
-            return self._store.task(task_id)
-        self._store.request_cancel(task_id)
-        return (await self.wait([task_id], 10.0))[0]
+        if not (has_ended(task) or await self._cancelled_here(task_id)):
+            self._store.request_cancel(task_id)
+            (task,) = await self.wait([task_id], PATIENCE)
+            if not has_ended(task):  # its process may have died meanwhile
+                await self._cancelled_here(task_id)
+        return self._store.task(task_id)
+
+    async def _cancelled_here(self, task_id: str) -> bool:
+        """Cancel a task that this process has or can take; False if it is another's."""
+        if not (self.holds(task_id) or self._store.claim_task(task_id)):
+            return False
+        await self._cancel_here(task_id)
+        return True
 
     async def wait(self, task_ids: Sequence[str], timeout: float | None) -> list[Task]:
         """Wait until the tasks ended or want an answer; those still running after `timeout` come too."""

@@ -96,7 +96,17 @@ class Results:
             raise PygentError("unsupported", "Without git it is not known what the task was given.")
         if not has_begun(task):
             return task.base, task.result or task.base
-        return task.base, await self._shadow.take(Path(task.workspace))
+        place = Path(task.workspace)
+        before = _identity(place)
+        try:
+            now = await self._shadow.whole(place, {})
+        except PygentError:
+            if _identity(place) == before:
+                raise
+        else:
+            if _identity(place) == before:
+                return task.base, now
+        raise PygentError("conflict", "The task's folder is being removed.", "Try again.")
 
     def _home(self, task: Task) -> Folder:
         return self._sessions.home(self._store.session(task.session_id))
@@ -105,3 +115,11 @@ class Results:
 def has_begun(task: Task) -> bool:
     """Whether a task's folder is made: a task whose files are in a snapshot gets it when it starts."""
     return Path(task.workspace).exists()
+
+
+def _identity(place: Path) -> int | None:
+    """Which folder is at a place; it is taken from there before its files go."""
+    try:
+        return place.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -74,8 +74,7 @@ class Shadow:
         Raises PygentError `limit` if git works longer than `timeout` seconds.
         """
         async with self._index(root) as index:
-            await self._add(root, index, timeout)
-            return await self._tree(index)
+            return (await self._tree_of(root, index, timeout))[0]
 
     async def over(self, tree: str, root: Path, texts: Mapping[Path, str]) -> str:
         """A tree of `root` with these texts in the place of their files."""
@@ -90,8 +89,7 @@ class Shadow:
         in the place of their files.
         """
         async with self._index(root) as index:
-            inner = await self._add(root, index)
-            tree = await self._tree(index)
+            tree, inner = await self._tree_of(root, index)
             entries = (await self._git("ls-files", "--stage", "-z", index=index)).split(b"\0")
         links = [os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry[:6] == b"160000"]
         if not (inner or links or texts):
@@ -113,6 +111,32 @@ class Shadow:
         mode = "100755" if os.access(path, os.X_OK) else "100644"
         entry = f"{mode},{blob},{path.relative_to(root).as_posix()}"
         await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, root=root, index=index)
+
+    async def _tree_of(self, root: Path, index: Path, timeout: float | None = None) -> tuple[str, list[str]]:
+        """The tree of a folder, and the repositories inside that it passes over.
+
+        The folder's index may name contents that a clean-up has removed meanwhile: they are added anew.
+        """
+        try:
+            return await self._added(root, index, timeout)
+        except PygentError as error:
+            if error.code == "limit":
+                raise
+        await self._renew(root, index)
+        return await self._added(root, index, timeout)
+
+    async def _added(self, root: Path, index: Path, timeout: float | None) -> tuple[str, list[str]]:
+        left_out = await self._add(root, index, timeout)
+        return await self._tree(index), left_out
+
+    async def _renew(self, root: Path, index: Path) -> None:
+        """Let an index know no more than its paths, which stay in it where they are ignored by now."""
+        try:
+            listed = await self._git("ls-files", "--stage", "-z", root=root, index=index)
+        except PygentError:
+            listed = b""
+        await asyncio.to_thread(index.unlink, missing_ok=True)
+        await self._git("update-index", "-z", "--index-info", root=root, index=index, given=listed)
 
     async def _add(self, root: Path, index: Path, timeout: float | None = None) -> list[str]:
         """Bring an index up to the folder; returns repositories inside that can't be added.
@@ -164,10 +188,14 @@ class Shadow:
         self._kept(root).unlink(missing_ok=True)
 
     async def entries(self, before: str, after: str) -> list[Entry]:
-        """The files that differ between two trees."""
-        raw = await self._compare("--raw", "--no-abbrev", "-z", before, after)
+        """The files that differ between two trees, a repository within them as one.
+
+        Files of a folder that became a repository are not gone.
+        """
+        raw = _raw(await self._compare("--raw", "--no-abbrev", "-z", before, after))
         lines = _lines(await self._compare("--numstat", "-z", before, after))
-        return [Entry(path, old, new, *lines[path]) for path, old, new in _raw(raw)]
+        inner = [f"{path}/" for path, *versions in raw if any(v and v.mode == REPOSITORY for v in versions)]
+        return [Entry(path, old, new, *lines[path]) for path, old, new in raw if not _below(path, inner)]
 
     async def diff(self, before: str, after: str) -> str:
         """The unified diff between two trees; binary files are only named."""
@@ -248,7 +276,9 @@ class Shadow:
             return
         with tempfile.TemporaryDirectory(prefix="shadow-", dir=_made(self._folder.parent)) as place:
             making = _made(Path(place) / "git")
-            await Git(making).run("init", "--quiet", "--bare", "--template=", str(making))
+            await Git(making).run(
+                "init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(making)
+            )
             (making / "info").mkdir(exist_ok=True)
             (making / "info" / "attributes").write_text(ATTRIBUTES)
             try:
@@ -275,6 +305,17 @@ def _written(place: Path, texts: Mapping[str, bytes]) -> list[str]:
     for name, text in texts.items():
         (place / name).write_bytes(text)
     return [str(place / name) for name in texts]
+
+
+def blob_of(data: bytes) -> str:
+    """The id that git gives to a content."""
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _below(path: str, folders: Sequence[str]) -> bool:
+    return any(path.startswith(folder) for folder in folders)
 
 
 def _raw(data: bytes) -> list[tuple[str, Version | None, Version | None]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import secrets
 import stat
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from pygent import files
 from pygent.errors import ToolError
 from pygent.records import Wire
-from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version
+from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version, blob_of
 from pygent.workspace import MAX_TEXT, Workspace, is_protected
 
 EXECUTABLE = "100755"
@@ -52,28 +53,40 @@ class Takeover:
         self._workspace = workspace
         self._named = named
         self._preview = preview
+        self._gone: set[Path] = set()
+        """Files that are deleted, or with `preview` would be."""
 
     async def run(self, entries: Sequence[Entry]) -> Applied:
         """Take over what can be, file by file."""
-        applied, conflicts = [], []
-        for entry in entries:
+        reasons = {}
+        for entry in sorted(entries, key=lambda entry: entry.after is not None):  # what goes makes place
             try:
                 await self._take(entry)
-                applied.append(entry.path)
+                if entry.after is None:
+                    self._gone.add(self._workspace.root / entry.path)
             except _Left as error:
-                conflicts.append(Conflict(path=entry.path, reason=str(error)))
+                reasons[entry.path] = str(error)
             except (ToolError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                conflicts.append(Conflict(path=entry.path, reason=reason))
-        return Applied(applied=applied, conflicts=conflicts)
+                said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                reasons[entry.path] = said
+        return Applied(
+            applied=[entry.path for entry in entries if entry.path not in reasons],
+            conflicts=[
+                Conflict(path=entry.path, reason=reasons[entry.path])
+                for entry in entries
+                if entry.path in reasons
+            ],
+        )
 
     async def _take(self, entry: Entry) -> None:
         path = self._place(entry)
-        ours = self._state(path)
-        base, theirs = await self._version(entry.before), await self._version(entry.after)
-        wanted = await self._merged(ours, base, theirs)
-        if self._preview or wanted == ours:
-            return
+        while True:
+            ours = self._state(path)
+            wanted = await self._merged(ours, entry)
+            if self._preview or wanted == ours:
+                return
+            if self._state(path) == ours:
+                break  # nobody has saved it since
         if wanted is None:
             await self._delete(path)
         elif wanted.mode == LINK:
@@ -101,18 +114,31 @@ class Takeover:
                 if stat.S_ISLNK(status.st_mode):
                     return _State(LINK, os.fsencode(os.readlink(name, dir_fd=folder)))
         except FileNotFoundError:
-            return None if buffer is None else _State("100644", buffer.encode())
+            return None if buffer is None else _State("100644", buffer.encode("utf-8", "surrogateescape"))
+        except NotADirectoryError:
+            if self._gone.isdisjoint(path.parents):
+                raise _Left("lies in a folder that is a file here") from None
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            if any(inner not in self._gone for inner in path.rglob("*") if not _is_folder(inner)):
+                raise _Left("is a folder here")
+            return None
         mode = EXECUTABLE if status.st_mode & 0o100 else "100644"
         if buffer is not None:
             return _State(mode, self._workspace.read(path).encode(self._workspace.read(path).content))
-        return _State(mode, files.read(path, self._workspace.root, 10 * MAX_TEXT))
+        return _State(mode, files.read(path, self._workspace.root, sys.maxsize))
 
     async def _version(self, version: Version | None) -> _State | None:
         return None if version is None else _State(version.mode, await self._shadow.content(version))
 
-    async def _merged(self, ours: _State | None, base: _State | None, theirs: _State | None) -> _State | None:
-        if ours in (base, theirs):
+    async def _merged(self, ours: _State | None, entry: Entry) -> _State | None:
+        here = None if ours is None else Version(ours.mode, blob_of(ours.data))
+        if here == entry.after:
+            return ours
+        theirs = await self._version(entry.after)
+        if here == entry.before:
             return theirs
+        base = await self._version(entry.before)
         if base is None or ours is None or theirs is None:
             raise _Left(
                 {
@@ -122,6 +148,8 @@ class Takeover:
             )
         if LINK in (ours.mode, base.mode, theirs.mode):
             raise _Left("is a link on one side and was changed on both")
+        if max(len(one.data) for one in (ours, base, theirs)) > 10 * MAX_TEXT:
+            raise _Left("was changed here, too, and is too large to be merged")
         data = await self._shadow.merge(base.data, ours.data, theirs.data)
         if data is None:
             raise _Left("was changed here in the same place, or is no text")
@@ -135,7 +163,7 @@ class Takeover:
                 raise _Left("is open in the editor, which refused the edit")
             return
         if ours is not None and ours.mode == LINK:
-            self._remove(path)
+            files.remove(path, self._workspace.root)
         mode = None
         if ours is None or ours.mode != wanted.mode:
             mode = 0o755 if wanted.mode == EXECUTABLE else 0o644
@@ -148,11 +176,7 @@ class Takeover:
             if await documents.delete(path, buffer, f"Pygent: delete {path.name}"):
                 return
             raise _Left("is open in the editor; close it to delete it")
-        self._remove(path)
-
-    def _remove(self, path: Path) -> None:
-        with files.folder_of(path, self._workspace.root) as (folder, name):
-            os.unlink(name, dir_fd=folder)
+        files.remove(path, self._workspace.root)
 
     def _link(self, path: Path, target: bytes) -> None:
         name = os.fsdecode(target)
@@ -160,6 +184,14 @@ class Takeover:
         if Path(name).is_absolute() or self._workspace.root not in where.parents:
             raise _Left("is a link that leads out of the workspace")
         with files.folder_of(path, self._workspace.root, make=True) as (folder, own):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(own, dir_fd=folder)
-            os.symlink(name, own, dir_fd=folder)
+            temporary = f".pygent-{secrets.token_hex(6)}"
+            os.symlink(name, temporary, dir_fd=folder)
+            try:
+                os.replace(temporary, own, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(temporary, dir_fd=folder)
+                raise
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

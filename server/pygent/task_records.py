@@ -98,6 +98,10 @@ class TaskRecords(Records):
         queues = itertools.groupby(rows, lambda row: row[0])
         return {task_id: place for _, queue in queues for place, (_, task_id) in enumerate(queue, 1)}
 
+    def has_task(self, task_id: str) -> bool:
+        """Whether there is a record of a task."""
+        return self._db.execute("SELECT 1 FROM tasks WHERE id=?", (task_id,)).fetchone() is not None
+
     def delete_task(self, task_id: str) -> bool:
         """Forget a task's record; False if there was none."""
         return self._db.execute("DELETE FROM tasks WHERE id=?", (task_id,)).rowcount > 0

@@ -138,6 +138,11 @@ class Progress:
             self._changed.append(name)
 
 
+def has_ended(task: Task) -> bool:
+    """Whether a task has ended; one whose process died has not, though it shows as `interrupted`."""
+    return task.status in FINISHED and task.finished_at is not None
+
+
 def failure_of(error: BaseException) -> Failure:
     """An exception as a record: a refusal's own words, and for a bug no more than its name."""
     if isinstance(error, PygentError):
