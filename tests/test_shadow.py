@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -83,3 +85,60 @@ async def test_a_folder_that_is_no_repository_of_ours_is_left_alone(workspace: P
     with pytest.raises(PygentError, match=r"shadow\.git is no repository of ours"):
         await Shadow(home / "shadow.git").take(workspace)
     assert [path.name for path in (home / "shadow.git").iterdir()] == ["mine"]
+
+
+async def test_a_folder_is_taken_after_a_clean_up_has_removed_what_its_index_names(
+    workspace: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index is no root of git's clean-up: what nothing but it names goes, and git would refuse it."""
+    fill(workspace, 5)
+    (workspace / "build").write_text("tracked before it was ignored")
+    old = time.time() - 60
+    for path in workspace.iterdir():
+        os.utime(path, (old, old))  # so that the index need not be doubted
+    shadow = Shadow(home / "shadow.git")
+    before = await shadow.take(workspace)
+    (workspace / ".gitignore").write_text("build\n")
+    monkeypatch.setattr("pygent.shadow.KEPT", "now")
+    await shadow.clean([], 0)
+    after = await shadow.take(workspace)
+    await shadow.check_out(after, home / "out")
+    assert (home / "out/file4").read_text() == "4\n" * 50
+    assert (home / "out/build").exists()
+    with pytest.raises(PygentError, match="no longer kept"):
+        await shadow.entries(before, after)
+
+
+async def test_a_broken_index_is_made_anew(workspace: Path, home: Path) -> None:
+    fill(workspace, 5)
+    shadow = Shadow(home / "shadow.git")
+    before = await shadow.take(workspace)
+    (index,) = home.glob("shadow.git/index-*")
+    index.write_bytes(index.read_bytes()[:50])
+    assert await shadow.take(workspace) == before
+
+
+NAMES = [b"-rf", b"a\nb", b"\xff\xfe", b" sp  ace ", b'"q"', b"it's", b"tab\t", b":(exclude)x", b"*", b"\\"]
+
+
+async def test_odd_names_are_names_also_of_repositories_inside(workspace: Path, home: Path) -> None:
+    root = os.fsencode(workspace)
+    for name in NAMES:
+        inner = root + b"/repo" + name
+        subprocess.run(["git", "init", "-q", inner], check=True)
+        for file in (root + b"/" + name, inner + b"/file"):
+            with open(file, "w") as opened:
+                opened.write("x")
+    os.mkfifo(workspace / "pipe")
+    (workspace / "lost").mkdir()
+    (workspace / "lost/.git").write_text("gitdir: ../.git/modules/gone\n")
+    (workspace / "lost/file").write_text("x")
+    shadow, empty = Shadow(home / "shadow.git"), home / "empty"
+    empty.mkdir()
+    entries = await shadow.entries(await shadow.take(empty), await shadow.take(workspace))
+    own = {*NAMES, b"lost/file"}
+    assert {os.fsencode(entry.path) for entry in entries} == own
+    entries = await shadow.entries(await shadow.take(empty), await shadow.whole(workspace, {}))
+    assert {os.fsencode(entry.path) for entry in entries} == own | {
+        b"repo" + name + b"/file" for name in NAMES
+    }

@@ -43,6 +43,15 @@ def available() -> bool:
     return shutil.which("git") is not None
 
 
+class GitFailed(PygentError):
+    """Git refused; `said` is all that it said, with the names of files as the file system has them."""
+
+    def __init__(self, command: str, said: str) -> None:
+        words = " ".join(said.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
+        super().__init__("conflict", f"git {command} failed: {words[:400]}.")
+        self.said = said
+
+
 class Git:
     """Runs git with the repository `folder`, which need not be there yet."""
 
@@ -60,7 +69,7 @@ class Git:
         """What git says, with a work tree, an index, input, and a limit of seconds where they are named.
 
         Cancelled, it returns when the process has ended.  Raises PygentError: `limit` after `timeout`,
-        `unsupported` without git, else `conflict`.
+        `unsupported` without git; GitFailed, which is a `conflict`.
         """
         process = _Process(self._command(arguments), self._environment(root, index), root or self._folder)
         running = _threads().submit(process.run, given, timeout)
@@ -73,8 +82,7 @@ class Git:
                 await asyncio.wait({answer})
             raise
         if code != 0:
-            said = " ".join(errors.decode("utf-8", "replace").split())[:400]
-            raise PygentError("conflict", f"git {arguments[0]} failed: {said}.")
+            raise GitFailed(arguments[0], os.fsdecode(errors))
         return out
 
     def _command(self, arguments: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pygent.errors import PygentError
-from pygent.git import Git
+from pygent.git import Git, GitFailed
 from pygent.records import ChangeKind
 
 ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
@@ -29,6 +29,7 @@ ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
 DAY = 24 * 60 * 60.0
 KEPT = "20.hours.ago"
 """A snapshot that nothing refers to is kept so long: it may be that of a turn that still runs."""
+UNBORN = re.compile(r"error: '(.+?)/?' does not have a commit checked out", re.DOTALL)
 LINK, REPOSITORY = "120000", "160000"
 """Modes of a symbolic link and of a repository within the tree."""
 
@@ -148,8 +149,8 @@ class Shadow:
             exclude = [f":(exclude,literal){path}" for path in left_out]
             try:
                 await self._git("add", "-A", "--", ".", *exclude, root=root, index=index, timeout=timeout)
-            except PygentError as error:
-                found = re.search(r"'(.+?)/?' does not have a commit checked out", error.message)
+            except GitFailed as error:
+                found = UNBORN.search(error.said)
                 if found is None or len(left_out) > 50:
                     raise
                 left_out.append(found[1])
