@@ -113,3 +113,39 @@ async def test_a_task_is_left_to_the_server_of_its_own_folder(workspace: Path) -
         async with server(workspace, base_url=model.base_url) as wire:
             await wire.initialize(workspace, **OPTIONS)
             assert (await ended(wire, task_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("what", ["cancel", "retry", "delete"])
+async def test_a_task_whose_process_died_is_ended_for_good(workspace: Path, state: Path, what: str) -> None:
+    """Whoever cancels, retries or deletes it does not find it going on in the next server."""
+    async with ReplayServer(SCRIPT) as model:
+        task_id = await killed_in_the_middle(workspace, model.base_url)
+        async with story(workspace, Reply(text="Done."), state=state) as tale:
+            if what == "retry":
+                again = await tale.app.tasks.retry(task_id)
+                await tale.app.tasks.wait([again.id], 30)
+            else:
+                await getattr(tale.app.tasks, what)(task_id)
+        asked = len(model.requests)
+        async with server(workspace, base_url=model.base_url) as wire:
+            await wire.initialize(workspace, **OPTIONS)
+            tasks = {task["id"]: task["status"] for task in (await wire.command("pygent.tasks"))["tasks"]}
+            assert tasks.get(task_id) == (None if what == "delete" else "cancelled")
+            assert "running" not in tasks.values()
+        assert len(model.requests) == asked
+
+
+async def test_who_cancels_is_heard_though_the_process_dies_meanwhile(workspace: Path, state: Path) -> None:
+    async with ReplayServer(SCRIPT) as model, story(workspace, state=state) as tale:
+        async with server(workspace, base_url=model.base_url) as wire:
+            await wire.initialize(workspace, **OPTIONS)
+            task = (await wire.command("pygent.delegate", prompt="work"))["task"]
+            await wire.event("toolStarted")
+            os.kill(wire.process.pid, signal.SIGSTOP)
+            cancelling = asyncio.create_task(tale.app.tasks.cancel(task["id"]))
+            while not tale.app.store._db.execute("SELECT sum(cancel_requested) FROM tasks").fetchone()[0]:
+                await asyncio.sleep(0.02)
+            os.kill(wire.process.pid, signal.SIGKILL)
+            await wire.process.wait()
+        assert (await cancelling).status == "cancelled"
+        assert tale.app.stay([tale.folder.uri]) == []

@@ -1,6 +1,7 @@
 """The store: nothing announced is lost, claims die with their owner, damage is told."""
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from pygent.errors import PygentError
 from pygent.events import Message, Notice, TurnFinished, TurnStarted
+from pygent.leases import Owner
 from pygent.records import NO_USAGE, Persona, Question, SessionInfo, Task
 from pygent.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from pygent.store import Store
@@ -173,6 +175,18 @@ def test_a_claim_is_given_back(store, tmp_path):
     store.release_session("ses_1")
     assert other.claim_session("ses_1")
     other.close()
+
+
+def test_a_process_that_can_not_be_asked_is_not_taken_for_dead(store, tmp_path):
+    other = Owner(store.path.parent / "owners")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        assert store.owner.alive(other.token)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    other.close()
+    assert not store.owner.alive(other.token)
 
 
 def test_tasks_of_a_dead_process_are_found(store, tmp_path):
