@@ -29,6 +29,13 @@ export interface Person {
 /** A server that no other start makes fit. */
 class Unfit extends Error {}
 
+/** A client that leaves it to us to tell a person what is wrong. */
+class Quiet extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 export class Server implements vscode.Disposable {
   readonly log = vscode.window.createOutputChannel("Pygent", { log: true });
   private readonly heard = new vscode.EventEmitter<Envelope>();
@@ -171,7 +178,7 @@ export class Server implements vscode.Disposable {
       initializationFailedHandler: () => false,
       middleware: this.middleware,
     };
-    const client = new LanguageClient("pygent", "Pygent", { command, args, options: cwd ? { cwd } : {} }, options);
+    const client = new Quiet("pygent", "Pygent", { command, args, options: cwd ? { cwd } : {} }, options);
     client.onNotification("pygent/event", (envelope: Envelope) => this.heard.fire(envelope));
     const { person } = this;
     client.onRequest("pygent/approve", (asked: Approval, token: vscode.CancellationToken) => person.approve(asked, token));

@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 export const CLIENT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const REPOSITORY = path.dirname(CLIENT);
 export const PYTHON = path.join(REPOSITORY, ".venv/bin/python");
+/** The key of the model's service, which nobody may see. */
+export const KEY = "sk-of-the-workbench";
 const CACHE = process.env.PYGENT_WORKBENCH_CACHE ?? path.join(homedir(), ".cache/pygent-workbench");
 export const CHROMIUM = process.env.PYGENT_TEST_CHROMIUM ?? "/usr/bin/chromium";
 
@@ -55,6 +57,32 @@ export interface Options {
   hostTests?: string;
 }
 
+/** In the place of VS Code's logger, which would have to be compiled: it writes the same lines. */
+const LOGGER = `
+const { appendFileSync, mkdirSync } = require("node:fs");
+const { dirname } = require("node:path");
+class Logger {
+  constructor(file) { this.file = file; this.level = 2; this.bare = false; mkdirSync(dirname(file), { recursive: true }); }
+  getLevel() { return this.level; }
+  setLevel(level) { this.level = level; }
+  setPattern() { this.bare = false; }
+  clearFormatters() { this.bare = true; }
+  flush() {}
+  drop() {}
+}
+for (const [level, name] of ["trace", "debug", "info", "warning", "error", "critical"].entries()) {
+  Logger.prototype[name === "warning" ? "warn" : name] = function (text) {
+    if (level >= this.level) appendFileSync(this.file, this.bare ? text : new Date().toISOString() + " [" + name + "] " + text + "\\n");
+  };
+}
+exports.version = 0;
+exports.setLevel = () => undefined;
+exports.setFlushOn = () => undefined;
+exports.Logger = Logger;
+exports.createRotatingLogger = async (name, file) => new Logger(file);
+exports.createAsyncRotatingLogger = async (name, file) => new Logger(file);
+`;
+
 /** Fetch a workbench from npm once; nothing of it is compiled. */
 export function install({ name, packages }: Version): { code: string; node: string } {
   const place = path.join(CACHE, name);
@@ -78,6 +106,8 @@ export function install({ name, packages }: Version): { code: string; node: stri
     }
     writeFileSync(done, packages.join(" "));
   }
+  const logger = path.join(code, "node_modules/@vscode/spdlog/index.js");
+  if (readFileSync(logger, "utf8") !== LOGGER) writeFileSync(logger, LOGGER);
   return { code, node: existsSync(own) ? own : process.execPath };
 }
 
@@ -104,7 +134,7 @@ export function startCode(root: string, port: number, model: string, options: Op
   options.prepare?.(root);
   const { PATH = "", LANG = "C.UTF-8" } = process.env;
   const env = {
-    ...{ PATH, LANG, HOME: home, OPENAI_API_KEY: "sk-of-the-workbench", OPENAI_BASE_URL: model, PYGENT_USE_DOCKER: "0" },
+    ...{ PATH, LANG, HOME: home, OPENAI_API_KEY: KEY, OPENAI_BASE_URL: model, PYGENT_USE_DOCKER: "0" },
     ...{ EXTENSIONS_GALLERY: '{"serviceUrl":"http://127.0.0.1:9/gallery"}', CS_TELEMETRY_URL: "http://127.0.0.1:9/" },
     ...options.env,
   };

@@ -8,7 +8,7 @@ import { chromium, type Browser, type FrameLocator, type Locator, type Page } fr
 import { address, BROWSER, CHROMIUM, CLIENT, fill, freePort, installExtensions, PYTHON, several, settingsFile, startCode, startModel, storage, type Options, type Request, type Version } from "./machine";
 import { until } from "./until";
 
-export { CLIENT, PYTHON, storage, VERSIONS, type Reply, type Request, type Version } from "./machine";
+export { CLIENT, KEY, PYTHON, storage, VERSIONS, type Reply, type Request, type Version } from "./machine";
 export { until };
 
 export class Workbench {
@@ -169,6 +169,21 @@ export class Workbench {
   /** The extension's own folder. */
   get storage(): string {
     return storage(this.root);
+  }
+
+  /** Wait until Pygent's log is what is shown, and has a line with some text, which the view is asked for. */
+  async logged(text: string): Promise<void> {
+    const panel = this.page.locator(".part.panel");
+    await until(() => panel.locator("select").last().evaluate((one: HTMLSelectElement) => one.selectedOptions[0]?.text === "Pygent"));
+    await panel.getByPlaceholder(/^Filter/).fill(text);
+    await until(async () => (await panel.locator(".output-view .view-lines").textContent())?.replaceAll("\u00a0", " ").includes(text));
+  }
+
+  /** All that VS Code and its extensions have written into their logs. */
+  get logs(): string {
+    const folder = path.join(this.root, "data/data/logs");
+    const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".log"));
+    return names.map((name) => readFileSync(path.join(folder, name), "utf8")).join("");
   }
 
   /** The requests that the model has got. */
