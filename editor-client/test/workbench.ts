@@ -94,10 +94,10 @@ export class Workbench {
     await until(async () => {
       // The palette closes when something else takes the focus, as a view does that was just asked to.
       await this.page.keyboard.press("F1");
-      await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`, { timeout: 3000 });
-      await row.click({ timeout: 3000 });
+      await this.page.locator(".quick-input-widget .quick-input-box input").fill(`>${title}`, { timeout: 10_000 });
+      await row.click({ timeout: 10_000 });
       return true;
-    });
+    }, 120_000);
   }
 
   /** A notification; one that VS Code holds back, as it shows three in 800 ms at most, is taken from behind the bell. */
