@@ -7,6 +7,7 @@ import { report } from "./errors";
 import type { Envelope, SessionInfo, Task } from "./protocol";
 import type { Server } from "./server";
 import type { Attachment, Draft, ToHost, ToPage } from "./view/messages";
+import { Waiting, type Said } from "./waiting";
 
 const SHOWN = 2000; // events of a long conversation that are shown at first
 const SESSION = "session"; // where the window remembers which session it shows
@@ -25,7 +26,8 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
   readonly onVisibility = this.seen.event;
   private readonly disposables: vscode.Disposable[] = [];
   private ready = false;
-  private waiting: ToPage[] = [];
+  private unposted: ToPage[] = [];
+  private readonly waiting: Waiting;
   private task: Task | undefined;
   private follows = false;
   private loading: Envelope[] | undefined;
@@ -39,6 +41,7 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     private readonly asking: Asking,
   ) {
     this.sessionId = context.workspaceState.get(SESSION);
+    this.waiting = new Waiting(context.workspaceState);
     this.disposables.push(
       server.onEvent((envelope) => this.heard(envelope)),
       server.onHealth(() => void this.healthChanged()),
@@ -115,7 +118,7 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
 
   private post(message: ToPage): void {
     if (this.ready) void this.view?.webview.postMessage(message);
-    else this.waiting.push(message);
+    else this.unposted.push(message);
   }
 
   private async receive(message: ToHost): Promise<void> {
@@ -164,22 +167,28 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     const draft = this.context.workspaceState.get<Draft>(DRAFT);
     if (draft) this.post({ type: "draft", draft });
     await this.load();
-    for (const message of this.waiting.splice(0)) this.post(message);
+    for (const message of this.unposted.splice(0)) this.post(message);
     this.postAsked();
   }
 
   private async send(text: string, attachments: Attachment[], deliver: "start" | "steer" | "queue"): Promise<void> {
+    let said: Said | undefined;
     try {
       if (await this.slash(text)) return;
+      const sessionId = this.sessionId ?? (await this.begin());
+      said = this.waiting.add(sessionId, text);
+      this.postWaiting();
       if (this.task) {
         await this.server.call("pygent.task.send", { taskId: this.task.id, text });
-        return;
+      } else {
+        const clientMessageId = randomUUID();
+        const sent = attachments.map(({ label, ...one }) => one);
+        await this.server.call("pygent.chat", { text, sessionId, attachments: sent, deliver, clientMessageId, wait: false });
       }
-      const sessionId = this.sessionId ?? (await this.begin());
-      const clientMessageId = randomUUID();
-      const sent = attachments.map(({ label, ...one }) => one);
-      await this.server.call("pygent.chat", { text, sessionId, attachments: sent, deliver, clientMessageId, wait: false });
+      this.waiting.taken(said);
     } catch (error) {
+      if (said) this.waiting.drop(said);
+      this.postWaiting();
       this.post({ type: "unsent", text, attachments, error: error instanceof Error ? error.message : String(error) });
     }
   }
@@ -231,10 +240,16 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
       this.follows = false;
       if (sessionId !== this.sessionId) void report(() => this.show(sessionId));
     }
+    this.waiting.heard(envelope);
     if (sessionId !== this.sessionId) return;
     if (this.loading) this.loading.push(envelope);
     else if (this.ready) this.post({ type: "event", envelope });
+    if (event.type === "turnStarted" || event.type === "message") this.postWaiting();
     if (event.type === "turnFinished") void report(() => this.showWho());
+  }
+
+  private postWaiting(): void {
+    if (this.ready) this.post({ type: "waiting", texts: this.waiting.of(this.sessionId) });
   }
 
   private postAsked(): void {
@@ -265,8 +280,10 @@ export class Chat implements vscode.WebviewViewProvider, vscode.Disposable {
     try {
       const read = sessionId ? await this.read(sessionId, all) : { title: "", events: [], earlier: false };
       if (this.loading !== live) return; // another session is being shown
+      for (const envelope of read.events) this.waiting.heard(envelope);
       this.post({ type: "session", ...read, ...(this.task && { title: this.task.title, taskId: this.task.id }) });
       for (const envelope of live) this.post({ type: "event", envelope });
+      this.postWaiting();
       this.postAsked();
     } catch (error) {
       if (sessionId !== this.sessionId) return;

@@ -180,8 +180,11 @@ async function joins(bench: Workbench): Promise<void> {
   await bench.say("with dashes, please");
   await chat.locator("textarea").fill("and backwards");
   await chat.locator("textarea").press("Control+Enter");
+  const unheard = chat.locator(".unheard p");
+  await unheard.nth(1).waitFor();
+  assert.match((await unheard.allInnerTexts()).join(), /^with dashes, please\s[^]*,and backwards\s/);
   await chat.locator("textarea").pressSequentially("@sho");
-  await chat.getByRole("option", { name: "shop.py" }).waitFor(); // the server answers, after it has heard the others
+  await chat.getByRole("option", { name: "shop.py" }).waitFor(); // the server answers, after it has taken the others
   await chat.locator("textarea").fill("");
   await chat.getByRole("button", { name: "Allow", exact: true }).click();
   await chat.getByText("And backwards: 3-2-1.").waitFor();
@@ -190,6 +193,8 @@ async function joins(bench: Workbench): Promise<void> {
   assert.doesNotMatch(said(-2), /and backwards/);
   assert.match(said(-1), /and backwards/);
   assert.equal(await chat.locator(".turn").count(), 2);
+  assert.deepEqual(await chat.locator(".person").allInnerTexts(), ["Count to three", "with dashes, please", "and backwards"]);
+  assert.equal(await unheard.count(), 0);
 }
 
 async function stops(bench: Workbench): Promise<void> {
@@ -260,13 +265,21 @@ async function reloads(bench: Workbench): Promise<void> {
   await bench.chat.locator(".hints button").first().waitFor();
   await bench.say("Tell a long story, again");
   await bench.chat.locator(".assistant").getByText("Once upon a time.").waitFor();
+  await bench.say("and then?");
+  await bench.chat.locator(".unheard p", { hasText: "and then?" }).waitFor();
   await bench.chat.locator("textarea").fill("half a thought");
   await bench.stored("half a thought");
+  await bench.stored("and then?");
   await bench.page.reload();
   await bench.status("Pygent: idle");
   await bench.chat.locator(".person", { hasText: "Tell a long story, again" }).waitFor();
   await bench.chat.locator(".end.cancelled, .end.failed").waitFor();
   assert.equal(await bench.chat.locator("textarea").inputValue(), "half a thought");
+  await bench.chat.locator(".unheard p", { hasText: "and then?" }).waitFor(); // a turn that was ended has not heard it
+  await bench.chat.locator("textarea").fill("Go on");
+  await bench.chat.locator("textarea").press("Enter");
+  await bench.chat.locator(".person", { hasText: "and then?" }).waitFor();
+  await bench.chat.locator(".unheard p").waitFor({ state: "detached" });
   await bench.task("Write the tests").waitFor();
 }
 

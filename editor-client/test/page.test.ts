@@ -132,7 +132,8 @@ test("what is hostile in a text becomes text", async () => {
   for (const [number, source] of HOSTILE.entries()) {
     await tell(event({ type: "turnStarted", text: source }, { turnId: `t${number}` }), event({ type: "message", itemId: `m${number}`, role: "assistant", text: source }, { turnId: `t${number}` }));
   }
-  const found = await page.locator(".turn *").evaluateAll((all) => all.map((one) => ({ tag: one.tagName.toUpperCase(), names: one.getAttributeNames() })));
+  await tell({ type: "waiting", texts: HOSTILE });
+  const found = await page.locator(".turn *, .unheard *").evaluateAll((all) => all.map((one) => ({ tag: one.tagName.toUpperCase(), names: one.getAttributeNames() })));
   assert.deepEqual([...new Set(found.map(({ tag }) => tag))].filter((tag) => !HARMLESS.test(tag)), []);
   assert.deepEqual(found.flatMap(({ names }) => names).filter((name) => /^(on|href|src|style)/.test(name)), []);
   await page.locator("a", { hasText: "a" }).first().click();

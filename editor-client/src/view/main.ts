@@ -29,7 +29,9 @@ down.hidden = true;
 const empty = h("div", { class: "empty" });
 const log: Log = new Log(tell, settle, (words) => (composer.usage.textContent = words));
 const composer: Composer = new Composer(tell, () => log.running !== undefined);
-const scroller = h("div", { class: "scroller" }, empty, log.element);
+/** What was said and is not heard yet. */
+const waiting = h("div", { class: "unheard", role: "status", label: t("Waiting to be heard") });
+const scroller = h("div", { class: "scroller" }, empty, log.element, waiting);
 document.body.append(header, health, scroller, down, log.elsewhere, composer.element);
 
 let stick = true;
@@ -37,7 +39,9 @@ scroller.addEventListener("scroll", () => {
   stick = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
   down.hidden = stick;
 });
-new ResizeObserver(() => stick && scrollDown()).observe(log.element);
+const growing = new ResizeObserver(() => stick && scrollDown());
+growing.observe(log.element);
+growing.observe(waiting);
 
 function scrollDown(): void {
   scroller.scrollTop = scroller.scrollHeight;
@@ -45,7 +49,7 @@ function scrollDown(): void {
 
 function settle(): void {
   composer.refresh();
-  empty.hidden = log.element.childElementCount > 0;
+  empty.hidden = log.element.childElementCount + waiting.childElementCount > 0;
 }
 
 function welcome(): void {
@@ -87,6 +91,9 @@ function receive(message: ToPage): void {
       return log.asked(message.question.id, { question: message.question }, message.here);
     case "settled":
       return log.settled(message.id);
+    case "waiting":
+      waiting.replaceChildren(...message.texts.map((text) => h("p", {}, text, h("span", { class: "facts" }, t("waiting to be heard")))));
+      return settle();
     case "health":
       health.textContent = message.text;
       health.hidden = !message.text;

@@ -31,6 +31,7 @@ export type ToPage =
   | { type: "approval"; approval: Approval; here: boolean }
   | { type: "question"; question: Question; here: boolean }
   | { type: "settled"; id: string }
+  | { type: "waiting"; texts: string[] }
   | { type: "health"; text: string }
   | { type: "attach"; attachment: Attachment }
   | { type: "focus" }
