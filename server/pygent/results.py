@@ -55,13 +55,17 @@ class Results:
         base, now = await self._snapshots(task_id)
         return await self._shadow.diff(base, now), await self._shadow.entries(base, now)
 
+    async def patch(self, task_id: str) -> bytes:
+        """What a task has changed, as `git apply` takes it.  Raises PygentError."""
+        return await self._shadow.patch(*await self._snapshots(task_id))
+
     async def file(self, task_id: str, path: str, *, before: bool) -> str:
         """A changed file as the task was given it, or as it is now; empty where there was or is none.
 
         Raises PygentError `notFound` for a path that was not changed.
         """
         for entry in await self._shadow.entries(*await self._snapshots(task_id)):
-            if entry.path == path:
+            if path in (entry.path, shown(entry.path)):
                 version = entry.before if before else entry.after
                 data = b"" if version is None else await self._shadow.content(version)
                 return data.decode("utf-8", "replace")
@@ -81,13 +85,9 @@ class Results:
         is reported and its file left alone.  Raises PygentError `notFound` for a path that was not changed.
         """
         entries = await self._shadow.entries(*await self._snapshots(task_id))
-        if unknown := set(paths or ()) - {entry.path for entry in entries}:
-            known = ", ".join(entry.path for entry in entries[:20]) or "none"
-            message = f"The task did not change {', '.join(sorted(unknown))}."
-            raise PygentError("notFound", message, f"It changed: {known}.")
+        chosen = entries if paths is None else _chosen(entries, paths)
         target = (folder or self._home(self._store.task(task_id))).workspace
-        takeover = Takeover(self._shadow, target, named=paths is not None, preview=preview)
-        return await takeover.run([entry for entry in entries if paths is None or entry.path in paths])
+        return await Takeover(self._shadow, target, named=paths is not None, preview=preview).run(chosen)
 
     async def _snapshots(self, task_id: str) -> tuple[str, str]:
         """What the task was given, and what it has now: its folder while that is there, else its result."""
@@ -110,6 +110,21 @@ class Results:
 
     def _home(self, task: Task) -> Folder:
         return self._sessions.home(self._store.session(task.session_id))
+
+
+def shown(path: str) -> str:
+    """A path as JSON can hold it: what is no UTF-8 as replacement characters."""
+    return path.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _chosen(entries: Sequence[Entry], paths: Sequence[str]) -> list[Entry]:
+    """The entries of these paths, as they are or as they were shown.  Raises PygentError `notFound`."""
+    known = {name for entry in entries for name in (entry.path, shown(entry.path))}
+    if unknown := set(paths) - known:
+        names = ", ".join(" ".join(shown(entry.path).split()) for entry in entries[:20]) or "none"
+        message = f"The task did not change {', '.join(sorted(unknown))}."
+        raise PygentError("notFound", message, f"It changed: {names}.")
+    return [entry for entry in entries if entry.path in paths or shown(entry.path) in paths]
 
 
 def has_begun(task: Task) -> bool:

@@ -202,6 +202,10 @@ class Shadow:
         """The unified diff between two trees; binary files are only named."""
         return (await self._compare("-p", before, after)).decode("utf-8", "replace")
 
+    async def patch(self, before: str, after: str) -> bytes:
+        """The diff as `git apply` takes it, to the byte and with binary files."""
+        return await self._compare("-p", "--binary", before, after)
+
     async def content(self, version: Version) -> bytes:
         """The bytes of a file, or the target of a link."""
         return await self._git("cat-file", "blob", version.blob)

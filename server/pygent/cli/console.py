@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 import sys
 import time
@@ -78,7 +80,18 @@ class Console:
 
     def json(self, value: Any) -> None:
         """A value as a line of JSON."""
-        self.raw(msgspec.json.encode(value, enc_hook=str).decode() + "\n", self.out)
+        try:
+            line = msgspec.json.encode(value, enc_hook=str).decode()
+        except UnicodeEncodeError:  # the name of a file that is no UTF-8
+            line = json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+            line = line.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        self.raw(f"{line}\n", self.out)
+
+    def data(self, data: bytes) -> None:
+        """Bytes for another program, as they are."""
+        self.out.flush()
+        self.out.buffer.write(data)
+        self.out.buffer.flush()
 
     def raw(self, text: str, stream: TextIO) -> None:
         """Text that is ours, with its colours, in the characters that the stream has."""
@@ -145,6 +158,16 @@ def fitting(text: str, stream: TextIO) -> str:
 def safe(text: str) -> str:
     """Text without control characters: a model must not write to the terminal's own controls."""
     return "".join(char for char in text if char in "\n\t" or char.isprintable() or char in "\u200d\ufe0f")
+
+
+def named(path: str) -> str:
+    """A path on one line; an odd one as shells take it: `$'a\\nb'`."""
+    if path.isprintable():
+        return path
+    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+    data = "".join(char if char.isprintable() else repr(char)[1:-1] for char in quoted)
+    escaped = re.sub(r"\\udc([0-9a-f]{2})", r"\\x\1", data)
+    return f"$'{escaped}'"
 
 
 def brief(value: Any) -> str:

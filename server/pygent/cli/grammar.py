@@ -122,7 +122,7 @@ def _delegate(to: Parser) -> None:
 
 def _tasks(to: Parser) -> None:
     to.add_argument(
-        "ids", nargs="*", metavar="TASK", help="its id, or the end of it; for `send` then the text"
+        "ids", nargs="*", metavar="TASK", help="its id, or how that begins or ends; for `send` then the text"
     )
     to.add_argument("--timeout", type=float, metavar="S", help="seconds that `wait` waits")
     to.add_argument("--follow", "-f", action="store_true", help="`log` goes on until the task ends")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 from pygent.app import App
-from pygent.cli.console import Console, brief
+from pygent.cli.console import Console, brief, named, safe
 from pygent.cli.grammar import UsageError
 from pygent.cli.lines import TASK_COLUMNS, Events, task_row
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
+from pygent.errors import PygentError
 from pygent.records import Task
 from pygent.tasks import FINISHED
 
+SHORTEST = 4
+"""Characters of a word that is taken for a part of an id."""
 SHOWN = 50
 """Tasks that a list shows, the latest."""
 
@@ -30,6 +34,8 @@ async def tasks(given: argparse.Namespace, environ: Mapping[str, str], console: 
 async def task_command(where: Place, given: argparse.Namespace, console: Console) -> int:
     """One of the actions, in a place that is open.  Raises UsageError and PygentError."""
     if given.action == "list":
+        if given.ids:
+            raise UsageError("tasks list takes no task; tasks show does")
         return await _list(where.app, given, console)
     if given.action == "send":
         return await _send(where, given, console)
@@ -73,9 +79,15 @@ async def _send(where: Place, given: argparse.Namespace, console: Console) -> in
 
 
 def _find(app: App, word: str) -> Task:
-    """A task by its id or the end of it.  Raises PygentError `notFound`."""
-    ends = [task for task in app.tasks.recorded() if task.id.endswith(word)]
-    return ends[0] if len(ends) == 1 else app.tasks.get(word)
+    """A task by its id, or by how that begins or ends.  Raises PygentError `notFound`."""
+    if not word:
+        raise UsageError("the id of a task is empty")
+    found = [task for task in app.tasks.recorded() if task.id.startswith(word) or task.id.endswith(word)]
+    if len(word) < SHORTEST or len(found) < 2 or word in {task.id for task in found}:
+        return found[0] if len(found) == 1 and len(word) >= SHORTEST else app.tasks.get(word)
+    raise PygentError(
+        "notFound", f"There are {len(found)} tasks with {word!r} in the id.", "List them: pygent tasks."
+    )
 
 
 async def _show(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
@@ -84,13 +96,23 @@ async def _show(where: Place, found: list[Task], given: argparse.Namespace, cons
             console.json({"task": msgspec.to_builtins(task)})
             continue
         for name, value in msgspec.to_builtins(task).items():
-            console.answer(f"{name:<16} {value if isinstance(value, str) else brief(value)}\n")
+            console.answer(f"{name:<16} {_told(name, value)}\n")
         if reply := where.app.tasks.results.reply(task.id):
             console.answer(f"\n{reply}\n")
     return 0
 
 
+def _told(name: str, value: object) -> str:
+    if name.endswith("At") and isinstance(value, int):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value / 1000))
+    if name == "persona" and isinstance(value, dict):
+        return str(value["name"])
+    return value if isinstance(value, str) else brief(value)
+
+
 async def _log(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    if len(found) != 1:
+        raise UsageError("tasks log needs one task")
     seen, shown = 0, Events(console)
     session_id, task_id = found[0].session_id, found[0].id
     while True:
@@ -117,10 +139,14 @@ async def _wait(where: Place, found: list[Task], given: argparse.Namespace, cons
 
 
 async def _cancel(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    code = 0
     for task in found:
         ended = await where.app.tasks.cancel(task.id)
         console.json({"task": ended}) if given.json else console.answer(f"{ended.id} {ended.status}\n")
-    return 0
+        if ended.status not in FINISHED:
+            console.error(f"The process that runs {ended.id} does not end it.", "Try again.")
+            code = 1
+    return code
 
 
 async def _retry(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
@@ -131,13 +157,26 @@ async def _retry(where: Place, found: list[Task], given: argparse.Namespace, con
 
 
 async def _diff(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
+    """On a terminal as people read it, otherwise as `git apply` takes it."""
     for task in found:
+        if not given.json and not console.out.isatty():
+            console.data(await where.app.tasks.results.patch(task.id))
+            continue
         diff, entries = await where.app.tasks.results.diff(task.id)
         if given.json:
             console.json({"diff": diff, "files": [entry.summary() for entry in entries]})
         else:
-            console.answer(diff)
+            console.raw(coloured(safe(diff), console), console.out)
     return 0
+
+
+def coloured(diff: str, console: Console) -> str:
+    """A unified diff in colours, where there are any."""
+    styles = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}
+    return "\n".join(
+        console.style(line, *(style for begin, style in styles.items() if line.startswith(begin)))
+        for line in diff.split("\n")
+    )
 
 
 async def _apply(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:
@@ -149,9 +188,9 @@ async def _apply(where: Place, found: list[Task], given: argparse.Namespace, con
     if given.json:
         console.json(done)
     else:
-        console.answer("".join(f"{path}\n" for path in done.applied))
+        console.answer("".join(f"{named(path)}\n" for path in done.applied))
         for conflict in done.conflicts:
-            console.say(f"{conflict.path} {conflict.reason}; it is left as it is", "yellow")
+            console.say(f"{named(conflict.path)} {conflict.reason}; it is left as it is", "yellow")
     return 1 if done.conflicts else 0
 
 
@@ -173,7 +212,7 @@ async def _collect(where: Place, found: list[Task], given: argparse.Namespace, c
     if given.json:
         console.json({"collected": copies})
     else:
-        console.answer("".join(f"{path}\n" for path in copies))
+        console.answer("".join(f"{named(path)}\n" for path in copies))
     return 0
 
 

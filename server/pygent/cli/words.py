@@ -43,7 +43,7 @@ COMMANDS: dict[str, Word] = {
     ),
     "tasks": Word(
         "list, follow, compare and take over tasks",
-        "What background agents do and have done, of every process. A task is named by its id or the end of "
+        "What background agents do and have done, of every process. A task is named by its id or a part of "
         "it. Without an action the tasks are listed; on a terminal the list follows those that run.",
         (
             ("pygent tasks", "every task"),
