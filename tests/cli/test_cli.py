@@ -230,6 +230,15 @@ def test_the_demo_runs_and_leaves_nothing(pygent: Pygent, tmp_path: Path, docker
     assert not (Path(os.environ["XDG_STATE_HOME"]) / "pygent").exists()
 
 
+def test_on_a_terminal_the_answers_of_the_demo_are_drawn(pygent: Pygent) -> None:
+    terminal = pygent(DONE).terminal("demo", OPENAI_API_KEY="", OPENAI_BASE_URL="", DOCKER_HOST=NOWHERE)
+    terminal.until("Nothing is left behind")
+    assert "All four tests pass" in terminal.text
+    assert "**" not in terminal.text
+    assert "`" not in terminal.text.partition("You:")[2]
+    assert terminal.wait() == 0
+
+
 def test_a_snapshot_is_loaded_at_start(pygent: Pygent, workspace: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     (saved / "workspace").mkdir(parents=True)

@@ -28,6 +28,9 @@ LINES, LAST = 10, 3
 WIDEST, LONGEST_DIFF = 400, 60
 """Characters of a line of output, and lines of a change, that are shown."""
 
+DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+"""How lines of a unified diff are shown, by their first character."""
+
 
 @dataclass(slots=True)
 class Output:
@@ -146,8 +149,7 @@ def show_diff(console: Console, diff: str, most: int | None = None) -> None:
     """A unified diff in colour; at most so many lines of it."""
     lines = diff.splitlines()
     for line in lines[:most]:
-        styles = {"+": ("green",), "-": ("red",), "@": ("cyan",)}.get(line[:1], ("dim",))
-        console.say(f"  {line}", *styles)
+        console.say(f"  {line}", DIFF_STYLES.get(line[:1], "dim"))
     if most is not None and len(lines) > most:
         console.say(f"  … {len(lines) - most} more lines of this change …", "dim")
 

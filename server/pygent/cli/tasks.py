@@ -12,7 +12,7 @@ import msgspec
 from pygent.app import App
 from pygent.cli.console import Console, brief, named, safe
 from pygent.cli.grammar import UsageError
-from pygent.cli.lines import TASK_COLUMNS, Events, task_row
+from pygent.cli.lines import DIFF_STYLES, TASK_COLUMNS, Events, task_row
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
 from pygent.errors import PygentError
@@ -172,9 +172,8 @@ async def _diff(where: Place, found: list[Task], given: argparse.Namespace, cons
 
 def coloured(diff: str, console: Console) -> str:
     """A unified diff in colours, where there are any."""
-    styles = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}
     return "\n".join(
-        console.style(line, *(style for begin, style in styles.items() if line.startswith(begin)))
+        console.style(line, DIFF_STYLES[line[0]]) if line[:1] in DIFF_STYLES else line
         for line in diff.split("\n")
     )
 

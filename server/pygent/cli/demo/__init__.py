@@ -16,8 +16,9 @@ from pygent.app import App
 from pygent.budget import worded
 from pygent.cli.console import Console
 from pygent.cli.lines import Events
+from pygent.cli.render import Screen
 from pygent.errors import PygentError
-from pygent.events import Envelope
+from pygent.events import Envelope, TurnFinished, TurnStarted
 from pygent.records import Approval, Decision, Question, TurnResult
 from pygent.replay import ReplayServer, read_script
 from pygent.sandbox.engine import has_image
@@ -36,12 +37,18 @@ class Viewer:
 
     def __init__(self, console: Console) -> None:
         self._events = Events(console)
+        self._screen = Screen(console) if console.out.isatty() else None
         self.session_id = ""
 
     def emit(self, envelope: Envelope) -> None:
-        """Show an event of the main session."""
-        if envelope.session_id == self.session_id:
+        """Show an event of the main session; on a terminal text is drawn as in a conversation."""
+        if envelope.session_id != self.session_id or isinstance(envelope.event, TurnStarted | TurnFinished):
+            return
+        if self._screen is None:
             self._events.show(envelope)
+        else:
+            self._screen.session_id = self.session_id
+            self._screen.emit(envelope)
 
     async def approve(self, approval: Approval) -> Decision | None:
         """Leave it to others: nothing is asked for in the demo."""
@@ -59,6 +66,8 @@ class Viewer:
 async def demo(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """Mend the example project; 0 if its tests pass at the end.  Leaves nothing behind."""
     began = time.monotonic()
+    if console.out.isatty():
+        console.columns = lambda: shutil.get_terminal_size().columns
     place = Path(tempfile.mkdtemp(prefix="pygent-demo-"))
     try:
         project = given.keep.resolve() if given.keep else place / "project"
