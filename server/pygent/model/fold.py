@@ -1,7 +1,7 @@
 """One answer out of the pieces of a chat completion, whichever server streams it.
 
 The differences it bears, beside those of `calls`: content as a list of parts (BerriAI/litellm#16272),
-reasoning under three names, a whole answer in place of a stream, errors in the middle of one.
+reasoning under three names or in the text, a whole answer in place of a stream, errors in the middle of one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pygent.model import Answer, Listener
 from pygent.model.calls import CUT, DAMAGED, Calls
 from pygent.model.reasoning import Reasoning
 from pygent.model.sse import Damaged, values
+from pygent.model.thoughts import Thoughts
 from pygent.model.usage import reported
 from pygent.records import Usage
 
@@ -90,6 +91,7 @@ class ChatFold(EventFold):
         self._listener = listener
         self._text: list[str] = []
         self._reasoning = Reasoning(listener.reasoning)
+        self._thoughts = Thoughts(self._say, self._reasoning.say)
         self._calls = Calls()
         self._usage: Usage | None = None
         self._finish: str | None = None
@@ -128,7 +130,7 @@ class ChatFold(EventFold):
             if isinstance(content, list):
                 self._parts(content)
             else:
-                self._say(str(content))
+                self._thoughts.feed(str(content))
         elif refusal := delta.get("refusal"):
             self._say(str(refusal))
         if len(delta) > 1 or not content:
@@ -144,7 +146,7 @@ class ChatFold(EventFold):
     def _parts(self, parts: list[Any]) -> None:
         for part in parts:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
-                self._say(part["text"])
+                self._thoughts.feed(part["text"])
             elif isinstance(part, dict) and isinstance(part.get("thinking"), list):
                 self._reasoning.say("".join(str(inner.get("text", "")) for inner in part["thinking"]))
 
@@ -163,6 +165,7 @@ class ChatFold(EventFold):
             if not self._began:
                 raise Truncated("the answer was empty", empty=True)
             raise Truncated
+        self._thoughts.end()
         problem = CUT if self._finish == "length" else DAMAGED if self._damaged else None
         calls = self._calls.asked(problem)
         extra: dict[str, Any] = self._reasoning.fields() if calls else {}
