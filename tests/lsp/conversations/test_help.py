@@ -184,6 +184,23 @@ async def test_outline_and_folds(workspace: Path) -> None:
         assert parts[1:] == ["## You\n\nSay *hi*\nplease", f"## Pygent\n\n{parts[0]}\n\nDone."]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "Hi", "Hi\n", "<!-- pygent: ses_00 -->\n", "## You", "Before\n\n## You\n\n𝄞 end", "## You\r\nx\r\n"],
+)
+async def test_a_document_at_its_beginning_has_an_outline(workspace: Path, text: str) -> None:
+    """Editors ask for it as soon as a document is open, and refuse ranges that end beyond its end."""
+    async with editor(workspace, capabilities=VERSIONS, **FREE) as wire:
+        paper = Paper(wire, document(workspace), text)
+        params = {"textDocument": {"uri": paper.uri}}
+        for method in ("documentSymbol", "foldingRange", "codeLens", "documentLink"):
+            assert "error" not in await wire.request(f"textDocument/{method}", params), method
+        symbols = (await wire.request("textDocument/documentSymbol", params))["result"]
+        assert len(symbols) == text.count("## You")
+        end = paper.buffer.position(len(text))
+        assert all(one["range"]["end"] == end for one in symbols)
+
+
 async def test_without_a_folder(workspace: Path) -> None:
     async with (
         ReplayServer(Script(replies=[DONE])) as model,

@@ -84,3 +84,27 @@ async def test_under_another_name_it_goes_on_in_mid_turn(workspace: Path) -> Non
         result = (await ended)["result"]
         await saved.until("word \n\n## You\n\n")
         assert saved.text.rstrip() == whole(result["sessionId"]).rstrip()
+
+
+@pytest.mark.parametrize("harm", ["a letter in the line", "the line is gone", "everything is gone"])
+async def test_a_turn_keeps_its_document_whatever_becomes_of_the_first_line(
+    workspace: Path, harm: str
+) -> None:
+    """Editors ask for lenses after each key press: that must not take the document from its turn."""
+    async with editor(workspace, COUNT, capabilities=VERSIONS, **FREE) as wire:
+        paper = Paper(wire, document(workspace), DRAFT)
+        _, ended = wire.begin("workspace/executeCommand", (await paper.lenses())["Send"]["command"])
+        await paper.until("word word")
+        if harm == "a letter in the line":
+            paper.type("x", 20)
+        elif harm == "the line is gone":
+            paper.type("", 0, over=paper.text.index("## You"))
+        else:
+            paper.change([{"text": ""}])
+        assert set(await paper.lenses()) == {"Stop"}
+        seen = len(paper.text)
+        await wire.until(lambda: len(paper.text) > seen + 20)
+        assert await paper.choose("Stop") == {"cancelled": True}
+        assert (await ended)["result"]["status"] == "cancelled"
+        await paper.until("> **Stopped.**\n\n## You\n\n")
+        assert "Stop" not in await paper.lenses()

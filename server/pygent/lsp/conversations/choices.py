@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pygent.errors import PygentError
 from pygent.lsp.conversations.markdown import one_line
 from pygent.lsp.conversations.page import Page
 from pygent.lsp.conversations.sending import changed_sections
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
+    from pygent.session import Session
 
 TIDY = "Remove misplaced words"
 DECISIONS = {"Allow": "accept", "Allow for session": "acceptForSession", "Deny": "decline"}
@@ -48,12 +50,20 @@ def choices(server: PygentServer, page: Page) -> list[Choice]:
         found.append(
             Choice("Send", "pygent.conversation.send", {"uri": page.uri}, last.line, end, pressing=True)
         )
-    for section in changed_sections(page, server.conversations.session_of(page)):
+    for section in changed_sections(page, _session(server, page)):
         if section.line != last.line:
             arguments = {"uri": page.uri, "line": section.line}
             end = section.line + 1 + section.text.count("\n") + 1
             found.append(Choice("Send from here", "pygent.conversation.send", arguments, section.line, end))
     return found
+
+
+def _session(server: PygentServer, page: Page) -> Session | None:
+    """The session of a document; one that is not there is told of when something is sent."""
+    try:
+        return server.conversations.session_of(page)
+    except PygentError:
+        return None
 
 
 def _approvals(page: Page) -> list[Choice]:

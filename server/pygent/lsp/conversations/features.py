@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pygent.lsp.buffers import Buffer
+from pygent.lsp.buffers import Buffer, units
 from pygent.lsp.conversations.choices import choices, in_range
 from pygent.lsp.conversations.completion import Completion
 from pygent.lsp.conversations.markdown import Section, normalised, one_line, parse
@@ -76,12 +76,13 @@ class _Features:
 
     def symbols(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """`textDocument/documentSymbol`: the turns."""
-        text = self._text(params)
-        if text is None:
+        buffer, text = self._server.buffers.get(params["textDocument"]["uri"]), self._text(params)
+        if buffer is None or text is None:
             return []
         sections = [section for section in parse(text).sections if section.headed]
-        ends = [section.line for section in sections[1:]] + [text.count("\n") + 1]
-        return [_symbol(section, end) for section, end in zip(sections, ends, strict=True)]
+        ends = [_line(section.line)["start"] for section in sections[1:]]
+        ends.append({"line": len(buffer.lines) - 1, "character": units(buffer.lines[-1], buffer.encoding)})
+        return [_symbol(section, end) for section, end in zip(sections, ends, strict=False)]
 
     def folds(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """`textDocument/foldingRange`: turns, and the tool calls in them."""
@@ -122,14 +123,14 @@ def _line(number: int) -> dict[str, Any]:
     return {"start": place, "end": place}
 
 
-def _symbol(section: Section, end: int) -> dict[str, Any]:
+def _symbol(section: Section, end: dict[str, int]) -> dict[str, Any]:
     first = one_line(section.text.partition("\n")[0], 80)
     return {
         "name": f"{section.who}: {first}" if first else section.who,
         "kind": STRING if section.who == "You" else FUNCTION,
         "range": {
             "start": {"line": section.line, "character": 0},
-            "end": {"line": end, "character": 0},
+            "end": end,
         },
         "selectionRange": _line(section.line),
     }

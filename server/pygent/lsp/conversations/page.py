@@ -101,9 +101,12 @@ class Page:
     # -- the person ------------------------------------------------------------------------------
 
     def named(self) -> str | None:
-        """The session that the document names, or will when its first line is written."""
+        """The session that the document names, or will when its first line is written.
+
+        While a turn runs it is that turn's, whatever becomes of the line: the answer comes, and can be stopped.
+        """
         pending = self._id is not None and self._id.written < len(self._id.text)
-        return self.session_id if pending else self.document.session_id
+        return self.session_id if pending or self.running else self.document.session_id
 
     def bind(self, session_id: str, because: str | None = None) -> None:
         """Let the document go on with another session, which its first line names once a turn begins.
