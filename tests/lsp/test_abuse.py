@@ -403,3 +403,14 @@ async def test_a_truth_is_no_id_to_cancel(workspace: Path) -> None:
         assert number == 1
         wire.tell("$/cancelRequest", {"id": True})
         assert (await answer)["result"]["output"] == "first\n"
+
+
+async def test_what_is_no_request_is_refused_under_its_id(workspace: Path) -> None:
+    async with server(workspace) as wire:
+        for number, message in enumerate(
+            ({"jsonrpc": "1.0", "method": "x"}, {"method": "x"}, {"jsonrpc": "2.0", "method": [5]}), 100
+        ):
+            wire._waiting[number] = asyncio.get_running_loop().create_future()
+            wire.post({**message, "id": number})
+            answer = await asyncio.wait_for(wire._waiting[number], 20)
+            assert answer["error"]["code"] == -32600

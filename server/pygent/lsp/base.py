@@ -96,7 +96,7 @@ class Protocol(LanguageServerProtocol):
             self._error(None, PARSE, "The message is not JSON.")
             return
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-            self._error(None, INVALID, "The message is not a JSON-RPC 2.0 object.")
+            self._error(_number(message), INVALID, "The message is not a JSON-RPC 2.0 object.")
         elif "method" not in message:
             self._take_answer(message)
         elif "id" in message:
@@ -105,9 +105,9 @@ class Protocol(LanguageServerProtocol):
             self._take_notification(message)
 
     def _take_request(self, message: dict[str, Any]) -> None:
-        number, method, params = message["id"], message["method"], message.get("params")
-        if not isinstance(number, str | int) or isinstance(number, bool) or not isinstance(method, str):
-            self._error(None, INVALID, "A request needs an id and the name of a method.")
+        number, method, params = _number(message), message["method"], message.get("params")
+        if number is None or not isinstance(method, str):
+            self._error(number, INVALID, "A request needs an id and the name of a method.")
         elif number in self._running:
             self._error(number, INVALID, "A request with this id is still running.")
         elif not self.initialized and method != "initialize":
@@ -173,10 +173,8 @@ class Protocol(LanguageServerProtocol):
         elif not isinstance(params, dict) or not isinstance(method, str):
             log.info("a notification was ignored: its params are no object")
         elif method == "$/cancelRequest":
-            number = params.get("id")
-            names_one = isinstance(number, str | int) and not isinstance(number, bool)
-            task = self._running.get(number) if names_one else None  # type: ignore[arg-type]
-            if task is not None:
+            number = _number(params)
+            if number is not None and (task := self._running.get(number)) is not None:
                 task.cancel()
         elif self.initialized and not self._shutdown:
             try:
@@ -256,6 +254,12 @@ class Protocol(LanguageServerProtocol):
         if isinstance(data, types.ResponseErrorMessage) and data.error is not None:
             data.error.data = None
         self.outbox.put(json.dumps(data, default=self._serialize_message).encode())
+
+
+def _number(message: Any) -> str | int | None:
+    """The id in a message, if there is one that the protocol knows."""
+    found = message.get("id") if isinstance(message, dict) else None
+    return found if isinstance(found, str | int) and not isinstance(found, bool) else None
 
 
 def _core(params: Any) -> dict[str, Any]:

@@ -103,7 +103,8 @@ class Page:
     def named(self) -> str | None:
         """The session that the document names, or will when its first line is written.
 
-        While a turn runs it is that turn's, whatever becomes of the line: the answer comes, and can be stopped.
+        While a turn runs it is that turn's, whatever becomes of the line: the answer goes on, and can be
+        stopped.
         """
         pending = self._id is not None and self._id.written < len(self._id.text)
         return self.session_id if pending or self.running else self.document.session_id
