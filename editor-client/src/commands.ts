@@ -53,8 +53,8 @@ function talking({ server, chat }: Parts): Acts {
     undo: (turnId) => restore(turnId, false),
     redo: (turnId) => restore(turnId, true),
     newSession: async () => {
+      await chat.focus(); // first: once the page is empty, it takes the keys from nothing else any more
       await chat.show(undefined);
-      await chat.focus();
     },
     resume: async () => {
       const chosen = await pickSession(server);

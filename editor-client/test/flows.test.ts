@@ -25,6 +25,7 @@ ${HOSTILE}
 `;
 const call = (name: string, args: Record<string, unknown>) => ({ tool_calls: [{ name, arguments: args }] });
 const bash = (cmd: string) => call("bash", { cmd });
+const SLEEP = `sleep ${10_000 + process.pid}`; // no other's
 const FIX = { path: "shop.py", old: "result = price\n", new: "result += price\n" };
 
 function story(first: string, ...replies: Reply[]): Reply[] {
@@ -32,13 +33,13 @@ function story(first: string, ...replies: Reply[]): Reply[] {
 }
 
 const REPLIES: Reply[] = [
-  ...story("Explain", { text: EXPLANATION, fragment: 6, delay: 0.02, reasoning: "Look at the loop." }),
+  ...story("Explain", { text: EXPLANATION, fragment: 6, delay: 0.05, reasoning: "Look at the loop." }),
   ...story("Run it", bash("echo ran-$((6*7))"), { text: "It says 42." }),
   ...story("Twice", bash("date +%Y"), bash("date +%Y"), { text: "The same year." }),
   ...story("Clean up", bash("rm -rf ."), { text: "Then I leave it." }),
   ...story("Fix", call("edit_file", FIX), { text: "Fixed: it adds up now." }),
   ...story("Count to three", bash("seq 3"), { text: "With dashes: 1-2-3." }, { text: "And backwards: 3-2-1." }),
-  ...story("Wait for it", bash("echo begun; sleep 987"), { text: "never" }),
+  ...story("Wait for it", bash(`echo begun; ${SLEEP}`), { text: "never" }),
   ...story("Tell a long story", { text: "Once upon a time. ".repeat(400), fragment: 18, delay: 0.2 }),
   ...story("Write the tests", call("write_file", { path: "test_shop.py", content: "import shop\n" }), call("edit_file", FIX), { text: "Written." }),
   ...story("What colour", call("ask_user", { prompt: "Which colour?", options: ["red", "green"] }), { text: "So be it." }),
@@ -105,7 +106,7 @@ async function allows(bench: Workbench): Promise<void> {
   await bench.say("Run it");
   await bench.chat.locator(".card.waiting").waitFor();
   await bench.status("Pygent: waiting");
-  await bench.toast("echo ran-").getByRole("button", { name: "Allow", exact: true }).click();
+  await (await bench.notified("echo ran-")).getByRole("button", { name: "Allow", exact: true }).click();
   await bench.chat.getByText("It says 42.").waitFor();
   assert.equal(await bench.chat.locator(".card.waiting").count(), 0);
   await bench.chat.locator("details.completed", { hasText: "echo ran-" }).locator("summary").click();
@@ -202,7 +203,7 @@ async function stops(bench: Workbench): Promise<void> {
   await bench.say("Wait for it");
   await bench.chat.getByRole("button", { name: "Allow", exact: true }).click();
   await bench.chat.locator("details.live pre", { hasText: "begun" }).waitFor();
-  assert.ok(sleeping());
+  await until(sleeping);
   const asked = bench.requests.length;
   await bench.chat.getByRole("button", { name: "Stop" }).click();
   await bench.chat.locator(".end.cancelled").waitFor();
@@ -211,7 +212,7 @@ async function stops(bench: Workbench): Promise<void> {
 }
 
 function sleeping(): boolean {
-  return execFileSync("ps", ["-eo", "args="], { encoding: "utf8" }).split("\n").some((line) => line.trim() === "sleep 987");
+  return execFileSync("ps", ["-eo", "args="], { encoding: "utf8" }).split("\n").some((line) => line.trim() === SLEEP);
 }
 
 async function cancels(bench: Workbench): Promise<void> {
@@ -228,9 +229,7 @@ async function cancels(bench: Workbench): Promise<void> {
 
 async function delegates(bench: Workbench): Promise<void> {
   const { page } = bench;
-  await bench.command("Pygent: Delegate Task");
-  await page.locator(".quick-input-widget input").fill("Write the tests of the shop");
-  await page.keyboard.press("Enter");
+  await bench.delegate("Write the tests of the shop");
   const row = bench.task("Write the tests").first();
   await row.waitFor();
   await bench.task(/completed/).waitFor();

@@ -35,7 +35,7 @@ async function inHost(t: { test: typeof test; diagnostic: (text: string) => void
   });
   try {
     await badge(bench);
-    const lines = await until(() => ended(results), 120_000);
+    const lines = await until(() => ended(results), 300_000);
     for (const { name, error } of lines) await t.test(name, () => assert.equal(error, undefined));
     assert.ok(lines.length > 1);
   } catch (error) {
@@ -51,7 +51,7 @@ async function inHost(t: { test: typeof test; diagnostic: (text: string) => void
 /** One task waits: the activity bar says so, until the person has answered. */
 async function badge(bench: Workbench): Promise<void> {
   const count = bench.page.locator('.activitybar .action-item:has([aria-label^="Pygent"]) .badge-content');
-  await count.filter({ hasText: /^1$/ }).waitFor({ timeout: 30_000 });
+  await count.filter({ hasText: /^1$/ }).waitFor({ timeout: 120_000 });
   await bench.chat.locator(".card.waiting").getByRole("button", { name: "Deny" }).click();
 }
 

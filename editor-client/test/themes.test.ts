@@ -60,14 +60,16 @@ const talks: Step = async (bench) => {
 
 /** As a person has it who looks at the chat rather than at the editor. */
 async function widen({ page }: Workbench): Promise<void> {
-  const edge = await page.locator(".part.sidebar").boundingBox();
-  assert.ok(edge);
-  const [x, y] = [edge.x + edge.width + 1, 300];
-  await page.mouse.move(x, y);
-  await page.mouse.down();
-  await page.mouse.move(x + 170, y, { steps: 4 });
-  await page.mouse.up();
-  assert.ok(((await page.locator(".part.sidebar").boundingBox())?.width ?? 0) > edge.width + 100);
+  await until(async () => {
+    const edge = await page.locator(".part.sidebar").boundingBox();
+    if (!edge || edge.width > 400) return edge;
+    const [x, y] = [edge.x + edge.width + 1, 300];
+    await page.mouse.move(x, y);
+    await page.mouse.down();
+    await page.mouse.move(x + 170, y, { steps: 4 });
+    await page.mouse.up();
+    return undefined;
+  });
 }
 
 function reads(name: string, theme: string, kind: string): Step {

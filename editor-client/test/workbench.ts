@@ -102,10 +102,18 @@ export class Workbench {
 
   /** A notification; one that VS Code holds back, as it shows three in 800 ms at most, is taken from behind the bell. */
   async notified(text: string | RegExp): Promise<Locator> {
-    const item = this.page.locator(".notification-list-item:visible", { hasText: text });
+    const item = this.page.locator(".notification-list-item:visible", { hasText: text }).first();
     await item.waitFor({ timeout: 5000 }).catch(() => this.page.locator("[id='status.notifications'] a").click());
     await item.waitFor();
     return item;
+  }
+
+  /** Write the prompt of a task. */
+  async delegate(prompt: string): Promise<void> {
+    await this.command("Pygent: Delegate Task");
+    await this.page.locator(".quick-input-title", { hasText: "Delegate Task" }).waitFor(); // no longer the palette
+    await this.page.locator(".quick-input-widget .quick-input-box input").fill(prompt);
+    await this.page.keyboard.press("Enter");
   }
 
   toast(text: string | RegExp) {

@@ -41,7 +41,7 @@ export class Composer {
     this.element.append(this.list, this.chips, this.field, tools);
     this.field.addEventListener("input", () => this.typed());
     this.field.addEventListener("keydown", (event) => this.key(event));
-    this.field.addEventListener("blur", () => this.offer([]));
+    this.field.addEventListener("blur", () => this.close());
     this.element.addEventListener("submit", (event) => event.preventDefault());
     this.refresh();
   }
@@ -120,9 +120,15 @@ export class Composer {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) this.mark((this.chosen + step + this.items.length) % this.items.length);
     else if (event.key === "Enter" || event.key === "Tab") this.accept(this.items[this.chosen]);
-    else if (event.key === "Escape") this.offer([]);
+    else if (event.key === "Escape") this.close();
     else return false;
     return true;
+  }
+
+  /** Offer none, not even those that are on their way. */
+  private close(): void {
+    this.request++;
+    this.offer([]);
   }
 
   private offer(items: Completion[]): void {
@@ -156,7 +162,7 @@ export class Composer {
     const before = this.field.value.slice(0, at).replace(/[@/]\S*$/, "") + item.insert;
     this.field.value = before + this.field.value.slice(at);
     this.field.setSelectionRange(before.length, before.length);
-    this.offer([]);
+    this.close();
     if (item.attachment) this.attach(item.attachment);
     this.draw();
   }
@@ -168,7 +174,7 @@ export class Composer {
     this.last = text;
     this.field.value = "";
     this.attachments = [];
-    this.offer([]);
+    this.close();
     this.draw();
     this.field.focus();
   }
