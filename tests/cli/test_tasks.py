@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import Program
-from tests.story import call
+from tests.story import call, story
 
 from pygent.cli.console import named
+from pygent.delegation import DelegateRequest
+from pygent.events import ToolStarted
 from pygent.replay import Reply
 
 Pygent = Callable[..., Program]
@@ -106,3 +109,25 @@ def test_what_is_refused_is_said(worked: Program, words: list[str], code: int, s
     assert (refused.returncode, refused.stdout) == (code, "")
     assert said in refused.stderr
     assert refused.stderr.count("\n") <= 2
+
+
+@pytest.mark.parametrize(("columns", "short"), [(100, False), (40, True)])
+async def test_the_table_shows_first_what_waits_and_runs(
+    pygent: Pygent, workspace: Path, state: Path, columns: int, short: bool
+) -> None:
+    """A line for each task and the title cut, however long, wide or odd it is."""
+    title = "日本語 🎉🎉 [red]x[/red] " * 3
+    async with story(workspace, call("bash", cmd="sleep 60"), state=state, max_tasks=1) as tale:
+        tasks = [
+            await tale.app.tasks.delegate(DelegateRequest(f"{n} {title}", tale.folder)) for n in range(60)
+        ]
+        await tale.person.until(ToolStarted)
+        table = pygent(DONE).terminal("--cwd", "tasks", columns=columns, lines=12)
+        await asyncio.to_thread(table.until, "52 more")
+        head, *rows, foot = [line for line in table.emulator.display if line.strip()]
+        assert head.split()[-1] == "title"
+        assert [row.split()[0] for row in rows] == [task.id[-8:] if short else task.id for task in tasks[:8]]
+        assert [row.split()[1] for row in rows] == ["running", *["queued,"] * 7]
+        assert foot.startswith("52 more · Ctrl-C leaves")
+        table.type("\x03")
+        assert await asyncio.to_thread(table.wait) == 0

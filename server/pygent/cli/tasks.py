@@ -47,15 +47,16 @@ async def task_command(where: Place, given: argparse.Namespace, console: Console
 
 async def _list(app: App, given: argparse.Namespace, console: Console) -> int:
     """The table of tasks; on a terminal it stays and follows them until they have ended."""
-    found = app.tasks.recorded(limit=SHOWN)
+    found = app.tasks.recorded()
+    running = any(task.status in ("queued", "running") for task in found)
+    found = found[:SHOWN]
     if given.json:
         console.json({"tasks": msgspec.to_builtins(found)})
         return 0
-    running = any(task.status in ("queued", "running") for task in found)
     if running and console.out.isatty() and not given.once:
         from pygent.cli.live import follow_table  # noqa: PLC0415 - rich is heavy
 
-        await follow_table(lambda: app.tasks.recorded(limit=SHOWN), console)
+        await follow_table(app.tasks.recorded, console)
         return 0
     console.table([task_row(task) for task in found], TASK_COLUMNS)
     return 0
