@@ -49,6 +49,7 @@ async def listening(
         assert process.returncode == 143
         assert out == b""
         assert b"Traceback" not in errors, errors.decode()
+        assert b" ERROR " not in errors, errors.decode()
     finally:
         if process.returncode is None:
             process.kill()
@@ -129,6 +130,26 @@ async def test_clients_share_sessions_and_nothing_else(
         await asyncio.wait_for(first._reading, 20)
         assert await second.command("pygent.approvals") == {"approvals": []}
         second.process.stdin.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("transport", ["--tcp", "--ws"])
+async def test_a_client_that_vanishes_in_mid_turn_ends_it_and_one_that_stays_ends_with_the_server(
+    workspace: Path, transport: str
+) -> None:
+    slow = Reply(text="word " * 200, fragment=4, delay=0.02, times=0)
+    async with (
+        ReplayServer(Script(replies=[slow])) as model,
+        listening(workspace, transport, "127.0.0.1:0", base_url=model.base_url) as port,
+    ):
+        first, second = await attach(transport, port), await attach(transport, port)
+        for wire in (first, second):
+            await wire.initialize(workspace, events=True)
+        first.begin("workspace/executeCommand", {"command": "pygent.chat", "arguments": ["go"]})
+        await second.event("textDelta")
+        first.process.stdin.close()  # type: ignore[union-attr]
+        assert (await second.event("turnFinished"))["event"]["status"] == "cancelled"
+        second.begin("workspace/executeCommand", {"command": "pygent.chat", "arguments": ["go"]})
+        await second.until(lambda: len(second.events("turnStarted")) == 2)
 
 
 async def test_what_a_web_page_can_send_to_a_plain_socket_runs_nothing(workspace: Path) -> None:

@@ -43,6 +43,8 @@ async def listen(host: Host, *, tcp: Address | None, ws: Address | None, origins
         connections.add(task)
         try:
             await serve(PygentServer(host), *streams)
+        except asyncio.CancelledError:
+            pass  # below, at the end; Python 3.11 would log it as an error of the connection
         finally:
             connections.discard(task)
 
