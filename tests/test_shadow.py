@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.conftest import python
 
 from pygent.errors import PygentError
 from pygent.git import Git
@@ -142,3 +143,29 @@ async def test_odd_names_are_names_also_of_repositories_inside(workspace: Path, 
     assert {os.fsencode(entry.path) for entry in entries} == own | {
         b"repo" + name + b"/file" for name in NAMES
     }
+
+
+TAKE = """
+import asyncio, pathlib, sys
+from pygent.shadow import Shadow
+root = pathlib.Path(sys.argv[1])
+shadow = Shadow(root.parent / "shadow.git")
+tree = asyncio.run(shadow.take(root))
+assert tree == asyncio.run(shadow.whole(root, {}))
+asyncio.run(shadow.check_out(tree, root.parent / "out"))
+"""
+
+
+def test_files_that_we_may_not_read_are_left_out(workspace: Path) -> None:
+    """As a container's data are, which another user owns."""
+    fill(workspace, 3)
+    (workspace / "data").mkdir()
+    for name in ("closed", "it's closed", "data/inner"):
+        (workspace / name).write_text("secret")
+        (workspace / name).chmod(0)
+    (workspace / "data").chmod(0)
+    plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+    subprocess.run([*plain, *python("-c", TAKE, str(workspace))], check=True)
+    (workspace / "data").chmod(0o700)
+    taken = sorted(path.name for path in (workspace.parent / "out").iterdir())
+    assert taken == ["file0", "file1", "file2"]

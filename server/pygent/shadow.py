@@ -30,6 +30,10 @@ DAY = 24 * 60 * 60.0
 KEPT = "20.hours.ago"
 """A snapshot that nothing refers to is kept so long: it may be that of a turn that still runs."""
 UNBORN = re.compile(r"error: '(.+?)/?' does not have a commit checked out", re.DOTALL)
+UNREADABLE = re.compile(
+    r"error: open\(\"(.+?)\"\): Permission denied\nerror: unable to index file '\1'", re.DOTALL
+)
+"""What git says of a file that it may not read; not of one for which there is no room."""
 LINK, REPOSITORY = "120000", "160000"
 """Modes of a symbolic link and of a repository within the tree."""
 
@@ -142,18 +146,20 @@ class Shadow:
     async def _add(self, root: Path, index: Path, timeout: float | None = None) -> list[str]:
         """Bring an index up to the folder; returns repositories inside that can't be added.
 
-        A repository without a commit can be neither added nor passed over.
+        A repository without a commit can be neither added nor passed over; nor can a file that we may not
+        read, such as a container's, which stays in the index as it was.
         """
-        left_out: list[str] = []
+        left_out, unreadable = list[str](), list[str]()
         while True:
-            exclude = [f":(exclude,literal){path}" for path in left_out]
+            exclude = [f":(exclude,literal){path}" for path in [*left_out, *unreadable]]
             try:
                 await self._git("add", "-A", "--", ".", *exclude, root=root, index=index, timeout=timeout)
             except GitFailed as error:
-                found = UNBORN.search(error.said)
-                if found is None or len(left_out) > 50:
+                unborn, closed = UNBORN.search(error.said), UNREADABLE.search(error.said)
+                if (unborn or closed) is None or len(exclude) > 50:
                     raise
-                left_out.append(found[1])
+                left_out += [unborn[1]] if unborn else []
+                unreadable += [closed[1]] if closed else []
             else:
                 return left_out
 
@@ -195,8 +201,9 @@ class Shadow:
         """
         raw = _raw(await self._compare("--raw", "--no-abbrev", "-z", before, after))
         lines = _lines(await self._compare("--numstat", "-z", before, after))
-        inner = [f"{path}/" for path, *versions in raw if any(v and v.mode == REPOSITORY for v in versions)]
-        return [Entry(path, old, new, *lines[path]) for path, old, new in raw if not _below(path, inner)]
+        found = (f"{path}/" for path, *versions in raw if any(v and v.mode == REPOSITORY for v in versions))
+        inner = tuple(found)
+        return [Entry(path, old, new, *lines[path]) for path, old, new in raw if not path.startswith(inner)]
 
     async def diff(self, before: str, after: str) -> str:
         """The unified diff between two trees; binary files are only named."""
@@ -317,10 +324,6 @@ def blob_of(data: bytes) -> str:
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return digest.hexdigest()
-
-
-def _below(path: str, folders: Sequence[str]) -> bool:
-    return any(path.startswith(folder) for folder in folders)
 
 
 def _raw(data: bytes) -> list[tuple[str, Version | None, Version | None]]:
