@@ -44,7 +44,8 @@ async def lean_loop(url: str, prompt: str) -> None:
     import httpx2
     import openai
 
-    async with openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0) as client:
+    plain = httpx2.AsyncClient(timeout=600, verify=False, trust_env=False)
+    async with openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0, http_client=plain) as client:
 
         async def ask(body: bytes) -> tuple[str, list[dict[str, str]]]:
             answer: Any = await client.post(

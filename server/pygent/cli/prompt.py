@@ -72,12 +72,11 @@ class Above:
         lines, newline, self._waiting = self._waiting.rpartition("\n")
         if not newline:
             return
-        running = self._app.is_running and not self._app.is_done
-        if running:
+        if self._app.is_running:  # a line that was just entered still stands there
             self._app.renderer.erase()
         self._app.output.write_raw(lines + newline)
         self._app.output.flush()
-        if running:
+        if self._app.is_running and not self._app.is_done:
             self._app.renderer.request_absolute_cursor_position()
             self._app.invalidate()
 
