@@ -50,10 +50,15 @@ class Terminal:
         self._stream = pyte.ByteStream(self.emulator)
         self.raw = b""
         self.resize(columns, lines)
+        sized = ("COLUMNS", "LINES")  # of the runner's own terminal
         self.process = subprocess.Popen(
             list(command),
             cwd=cwd,
-            env={"TERM": "xterm-256color", "LANG": "C.UTF-8", **env},
+            env={
+                "TERM": "xterm-256color",
+                "LANG": "C.UTF-8",
+                **{name: value for name, value in env.items() if name not in sized},
+            },
             stdin=slave,
             stdout=slave,
             stderr=slave,
