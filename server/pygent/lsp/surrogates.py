@@ -17,19 +17,20 @@ _ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def whole(text: str) -> str:
     """A text with its halves joined, and those that are alone replaced by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return _joined(text, "replace")
 
 
 def paired(text: str) -> str:
     """A text with the halves joined that stand together; those that are alone stay."""
+    return _joined(text, "surrogatepass")
+
+
+def _joined(text: str, alone: str) -> str:
+    """A text with its halves joined; `alone` is the way of `bytes.decode` with those that have no other."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", alone)
     return text
 
 
