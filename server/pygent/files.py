@@ -1,8 +1,11 @@
-"""Files read and replaced through directory handles, so that no link can lead out of a folder in between.
+"""The one door through which the host looks into a folder that an agent or a stranger may have filled.
 
 A path that was checked and is then opened by its name may be another file by that time: a command that runs
-beside the tool can swap a folder for a link.  Here each part is opened relative to its parent's handle and
-never through a link (openat(2) with O_NOFOLLOW).  Everything raises OSError.
+beside us can swap a folder for a link.  Here each part of a path is opened relative to its parent's handle
+and never through a link (openat(2) with O_NOFOLLOW).  Only plain files are read, with a limit, and nothing
+waits for a pipe or a device.  Everything raises OSError unless it says otherwise.
+
+`root` is the folder that no path leaves.  `read_chosen` is for files that the person named, and follows links.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PIN = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC  # macOS has no O_PATH
 
 
 @contextlib.contextmanager
@@ -38,8 +43,84 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
 
 def read(path: Path, root: Path, limit: int) -> bytes:
     """The bytes of a plain file; at most `limit` + 1, so that a longer file can be told."""
-    with folder_of(path, root) as (folder, name), _opened(name, folder) as handle:
+    with opened(path, root) as handle:
         return _all(handle, limit + 1)
+
+
+def read_chosen(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file that the person chose, wherever a link leads; at most `limit` + 1.
+
+    Never for a path that a folder, a command or the model names: that is what `read` is for.
+    """
+    with _opened(os.fspath(path), None, follow=True) as handle:
+        return _all(handle, limit + 1)
+
+
+@contextlib.contextmanager
+def opened(path: Path, root: Path) -> Iterator[int]:
+    """A handle of a plain file, for reading."""
+    with folder_of(path, root) as (folder, name), _opened(name, folder) as handle:
+        yield handle
+
+
+def status(path: Path, root: Path) -> os.stat_result | None:
+    """What lies at a path: of a link the link itself.  None if nothing does, or only by way of a link."""
+    if path == root:
+        return root.stat()
+    try:
+        with folder_of(path, root) as (folder, name):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
+
+
+def is_file(path: Path, root: Path) -> bool:
+    """Whether a plain file lies at a path."""
+    found = status(path, root)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def is_folder(path: Path, root: Path) -> bool:
+    """Whether a folder lies at a path, and no link to one."""
+    found = status(path, root)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def pinned(path: Path, root: Path) -> int:
+    """A handle that stays on the file or folder at a path, whatever takes its place there (O_PATH).
+
+    The caller closes it.  `/proc/self/fd/N` names what was looked at, for a mount or a program of ours.
+    A link is refused.
+    """
+    if path == root:
+        return os.open(root, _PIN | os.O_DIRECTORY)
+    with folder_of(path, root) as (folder, name):
+        handle = os.open(name, _PIN | os.O_NOFOLLOW, dir_fd=folder)
+    if stat.S_ISLNK(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.ELOOP, "Is a symbolic link")
+    return handle
+
+
+def copy(source: Path, source_root: Path, target: Path, target_root: Path, limit: int | None = None) -> None:
+    """Copy a plain file from below one root to below another, with its permissions, whole or not at all.
+
+    Raises OSError, EFBIG for a file of more than `limit` bytes.
+    """
+    with opened(source, source_root) as handle:
+        mode = stat.S_IMODE(os.fstat(handle).st_mode) & 0o777
+        data = _all(handle, sys.maxsize if limit is None else limit + 1)
+    if limit is not None and len(data) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    write_atomic(target, data, mode, root=target_root)
+
+
+def make_folder(path: Path, root: Path) -> None:
+    """Make a folder and those above it that are missing; one that is there stays."""
+    with folder_of(path / "_", root, make=True):
+        pass
 
 
 def entries(path: Path, root: Path) -> list[str]:
@@ -106,10 +187,13 @@ def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
     return handle
 
 
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
 @contextlib.contextmanager
-def _opened(name: str, folder: int) -> Iterator[int]:
+def _opened(name: str, folder: int | None, *, follow: bool = False) -> Iterator[int]:
     """A handle of a plain file; O_NONBLOCK, because opening a pipe would wait for its other end."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | (0 if follow else os.O_NOFOLLOW) | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(name, flags, dir_fd=folder)
     try:
         mode = os.fstat(handle).st_mode
