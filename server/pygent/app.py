@@ -6,6 +6,7 @@ Front ends make one `App`, attach themselves as clients, and call plain methods 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class App:
         self.launch = Launch(
             dict(environ),
             home,
-            state or state_folder(),
+            Path(os.path.realpath(state or state_folder())),
             {} if flags is None else flags,
             config_file and config_file.absolute(),
         )

@@ -5,13 +5,16 @@ beside us can swap a folder for a link.  Here each part of a path is opened rela
 and never through a link (openat(2) with O_NOFOLLOW).  Only plain files are read, with a limit, and nothing
 waits for a pipe or a device.  Everything raises OSError unless it says otherwise.
 
-`root` is the folder that no path leaves.  `read_chosen` is for files that the person named, and follows links.
+`root` is the folder that no path leaves.  It must be a real path (`os.path.realpath`): one that leads through
+a link by now was swapped, and is refused with ESTALE.  `read_chosen` and `write_chosen` are for paths that
+the person chose, or that are ours; they may lead through links.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 import stat
@@ -19,8 +22,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MAX_NAMES = 250_000
+"""Names of one folder that are listed at the most; a command can make any number."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_PIN = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC  # macOS has no O_PATH
+HAS_PINS = hasattr(os, "O_PATH")
+"""Whether a handle can stay on a file without opening it; macOS has none such."""
+PIN = (os.O_PATH if HAS_PINS else os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
+_NO_LINKS = getattr(os, "O_NOFOLLOW_ANY", None)  # macOS: no part of the path may be a link
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @contextlib.contextmanager
@@ -30,11 +39,11 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
     `make` makes folders that are missing; they belong to the root's owner.
     """
     *folders, name = path.relative_to(root).parts
-    handle = os.open(root, _FOLDER)
+    handle = _root(root)
     try:
-        owner = os.fstat(handle)
+        owner = os.fstat(handle) if make else None
         for part in folders:
-            handle, parent = _step(handle, part, owner if make else None), handle
+            handle, parent = _step(handle, part, owner), handle
             os.close(parent)
         yield handle, name
     finally:
@@ -44,7 +53,7 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
 def read(path: Path, root: Path, limit: int) -> bytes:
     """The bytes of a plain file; at most `limit` + 1, so that a longer file can be told."""
     with opened(path, root) as handle:
-        return _all(handle, limit + 1)
+        return b"".join(_pieces(handle, limit + 1))
 
 
 def read_chosen(path: Path, limit: int) -> bytes:
@@ -53,7 +62,7 @@ def read_chosen(path: Path, limit: int) -> bytes:
     Never for a path that a folder, a command or the model names: that is what `read` is for.
     """
     with _opened(os.fspath(path), None, follow=True) as handle:
-        return _all(handle, limit + 1)
+        return b"".join(_pieces(handle, limit + 1))
 
 
 @contextlib.contextmanager
@@ -66,7 +75,11 @@ def opened(path: Path, root: Path) -> Iterator[int]:
 def status(path: Path, root: Path) -> os.stat_result | None:
     """What lies at a path: of a link the link itself.  None if nothing does, or only by way of a link."""
     if path == root:
-        return root.stat()
+        handle = _root(root)
+        try:
+            return os.fstat(handle)
+        finally:
+            os.close(handle)
     try:
         with folder_of(path, root) as (folder, name):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -88,6 +101,12 @@ def is_folder(path: Path, root: Path) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
+def link_target(path: Path, root: Path) -> str:
+    """Where a link points to, as it is written; EINVAL if there is no link at the path."""
+    with folder_of(path, root) as (folder, name):
+        return os.readlink(name, dir_fd=folder)
+
+
 def pinned(path: Path, root: Path) -> int:
     """A handle that stays on the file or folder at a path, whatever takes its place there (O_PATH).
 
@@ -95,73 +114,98 @@ def pinned(path: Path, root: Path) -> int:
     A link is refused.
     """
     if path == root:
-        return os.open(root, _PIN | os.O_DIRECTORY)
+        return _root(root)
     with folder_of(path, root) as (folder, name):
-        handle = os.open(name, _PIN | os.O_NOFOLLOW, dir_fd=folder)
+        handle = os.open(name, PIN | os.O_NOFOLLOW, dir_fd=folder)
     if stat.S_ISLNK(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.ELOOP, "Is a symbolic link")
     return handle
 
 
-def copy(source: Path, source_root: Path, target: Path, target_root: Path, limit: int | None = None) -> None:
+def scan(path: Path, root: Path) -> list[tuple[str, int]]:
+    """The names in a folder, sorted, each with its kind: S_IFREG, S_IFDIR, S_IFLNK, or 0 for any other.
+
+    At most MAX_NAMES of them.
+    """
+    with contextlib.ExitStack() as stack:
+        if path == root:
+            handle = _root(root)
+        else:
+            folder, name = stack.enter_context(folder_of(path, root))
+            handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, handle)
+        with os.scandir(handle) as found:
+            return sorted((entry.name, _kind(entry)) for entry in itertools.islice(found, MAX_NAMES))
+
+
+def entries(path: Path, root: Path) -> list[str]:
+    """The names in a folder, sorted, those of folders with a slash at the end."""
+    return [name + ("/" if stat.S_ISDIR(kind) else "") for name, kind in scan(path, root)]
+
+
+def write_atomic(path: Path, data: bytes, mode: int | None = None, *, root: Path) -> None:
+    """Replace a file so that a crash at any instant leaves the old contents or the new ones.
+
+    An existing file keeps its permissions unless `mode` says otherwise, and its owner as far as we may
+    give it; a new one gets the usual ones and the owner of its folder.  Folders that are missing are made.
+    """
+    with _replacing(path, root, mode, durable=True) as handle:
+        _put(handle, data)
+
+
+def write_chosen(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Replace a file that the person chose or that is ours, as `write_atomic` does.
+
+    Its folder may be reached through links; the file itself may not be one.
+    """
+    folder = Path(os.path.realpath(path.parent))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / path.name, data, mode, root=folder)
+
+
+def copy(
+    source: Path,
+    source_root: Path,
+    target: Path,
+    target_root: Path,
+    limit: int | None = None,
+    *,
+    times: bool = False,
+) -> None:
     """Copy a plain file from below one root to below another, with its permissions, whole or not at all.
 
-    Raises OSError, EFBIG for a file of more than `limit` bytes.
+    `times` keeps the time of its last change, too.  Raises OSError, EFBIG for a file of more than `limit`
+    bytes.
     """
     with opened(source, source_root) as handle:
-        mode = stat.S_IMODE(os.fstat(handle).st_mode) & 0o777
-        data = _all(handle, sys.maxsize if limit is None else limit + 1)
-    if limit is not None and len(data) > limit:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    write_atomic(target, data, mode, root=target_root)
+        found, left = os.fstat(handle), sys.maxsize if limit is None else limit
+        with _replacing(target, target_root, stat.S_IMODE(found.st_mode) & 0o777) as copied:
+            for piece in _pieces(handle, left + 1):
+                left -= len(piece)
+                if left < 0:
+                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+                _put(copied, piece)
+            if times:
+                os.utime(copied, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def make_link(path: Path, root: Path, target: str) -> None:
+    """Put a symbolic link in a path's place; what lies there may be a file or link, but no folder."""
+    with folder_of(path, root, make=True) as (folder, name):
+        temporary = f".pygent-{secrets.token_hex(6)}"
+        os.symlink(target, temporary, dir_fd=folder)
+        try:
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError:
+            os.unlink(temporary, dir_fd=folder)
+            raise
 
 
 def make_folder(path: Path, root: Path) -> None:
     """Make a folder and those above it that are missing; one that is there stays."""
     with folder_of(path / "_", root, make=True):
         pass
-
-
-def entries(path: Path, root: Path) -> list[str]:
-    """The names in a folder, sorted, those of folders with a slash at the end."""
-    with contextlib.ExitStack() as stack:
-        if path == root:
-            handle = os.open(root, _FOLDER)
-        else:
-            folder, name = stack.enter_context(folder_of(path, root))
-            handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-        stack.callback(os.close, handle)
-        with os.scandir(handle) as found:
-            return sorted(entry.name + ("/" if entry.is_dir() else "") for entry in found)
-
-
-def write_atomic(path: Path, data: bytes, mode: int | None = None, *, root: Path | None = None) -> None:
-    """Replace a file so that a crash at any instant leaves the old contents or the new ones.
-
-    An existing file keeps its permissions unless `mode` says otherwise, and its owner as far as we may
-    give it; a new one gets the usual ones, and inside a `root` that folder's owner.
-    """
-    with folder_of(path, root or path.parent, make=True) as (folder, name):
-        old = _status(name, folder)
-        if old is not None and not stat.S_ISREG(old.st_mode):
-            raise OSError(errno.EINVAL, "Not a plain file")
-        if mode is None:
-            mode = 0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode)
-        temporary = f".pygent-{secrets.token_hex(6)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=folder), "wb") as file:
-                file.write(data)
-                file.flush()
-                _give(file.fileno(), old or os.fstat(folder))
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
 
 
 def remove(path: Path, root: Path) -> None:
@@ -174,7 +218,40 @@ def remove(path: Path, root: Path) -> None:
                 os.rmdir(name, dir_fd=folder)
 
 
+def _root(root: Path) -> int:
+    """A handle of a root.  Raises OSError, ESTALE if a part of its path is a link."""
+    if _NO_LINKS is not None:
+        return os.open(root, _FOLDER | _NO_LINKS)
+    handle = os.open(root, _FOLDER)
+    try:
+        # The kernel's name of what was opened is another one than we asked for if a link led there.
+        if os.readlink(f"/proc/self/fd/{handle}") == os.fspath(root):  # noqa: PTH115 - a third of the time
+            return handle
+    except OSError:
+        pass  # no /proc: the parts tell it, too
+    os.close(handle)
+    return _by_parts(root)
+
+
+def _by_parts(root: Path) -> int:
+    """The same, part by part.
+
+    For file systems on which the kernel's name differs without a link, as in upper and lower case.
+    """
+    handle = os.open(root.anchor, PIN | os.O_DIRECTORY)
+    try:
+        for part in root.parts[1:]:
+            handle, parent = os.open(part, PIN | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=handle), handle
+            os.close(parent)
+        return os.open(".", _FOLDER, dir_fd=handle)
+    except NotADirectoryError as error:
+        raise OSError(errno.ESTALE, f"its folder {root} is reached through a link by now") from error
+    finally:
+        os.close(handle)
+
+
 def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
+    """The next folder of a path; one that is missing is made if its `owner` is given."""
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except FileNotFoundError:
@@ -185,9 +262,6 @@ def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
     handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     _give(handle, owner)
     return handle
-
-
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @contextlib.contextmanager
@@ -206,12 +280,55 @@ def _opened(name: str, folder: int | None, *, follow: bool = False) -> Iterator[
         os.close(handle)
 
 
-def _all(handle: int, limit: int) -> bytes:
-    pieces = []
+@contextlib.contextmanager
+def _replacing(path: Path, root: Path, mode: int | None, *, durable: bool = False) -> Iterator[int]:
+    """A handle to write a file's new contents to; they take its place at the end, or nothing does.
+
+    Contents that replace others, or that are `durable`, are on the disk by then.
+    """
+    with folder_of(path, root, make=True) as (folder, name):
+        old = _status(name, folder)
+        if old is not None and not stat.S_ISREG(old.st_mode):
+            raise OSError(errno.EINVAL, "Not a plain file")
+        if mode is None:
+            mode = 0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode)
+        temporary = f".pygent-{secrets.token_hex(6)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(temporary, flags, 0o600, dir_fd=folder)
+        try:
+            yield handle
+            _give(handle, old or os.fstat(folder))
+            os.fchmod(handle, mode)
+            if durable or old is not None:
+                os.fsync(handle)
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        finally:
+            os.close(handle)
+
+
+def _pieces(handle: int, limit: int) -> Iterator[bytes]:
     while limit > 0 and (piece := os.read(handle, min(limit, 1 << 20))):
-        pieces.append(piece)
         limit -= len(piece)
-    return b"".join(pieces)
+        yield piece
+
+
+def _put(handle: int, data: bytes) -> None:
+    """Write all of it; one call writes less where the disk or a limit ends."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _kind(entry: os.DirEntry[str]) -> int:
+    if entry.is_symlink():
+        return stat.S_IFLNK
+    if entry.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
 
 
 def _status(name: str, folder: int) -> os.stat_result | None:

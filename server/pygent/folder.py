@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pygent import saved
+from pygent import initial_files, saved
 from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.config.settings import ToolModule
 from pygent.errors import PygentError
+from pygent.files import make_folder
 from pygent.model import Model
 from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
@@ -140,7 +140,10 @@ class Folder:
         if wanted is None or self._parent is not None:
             return self.root
         try:
-            wanted.mkdir(parents=True, exist_ok=True)
+            if self.root in wanted.parents:
+                make_folder(wanted, self.root)  # a folder that is given to strangers may hold links
+            else:
+                wanted.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PygentError(
                 "configInvalid",
@@ -153,12 +156,8 @@ class Folder:
         """Copy the initial files and the snapshot in; what is there already stays.  Returns problems."""
         if self._parent is not None:
             return []
-        problems, target = [], self.workspace.root
-        for source in self.settings.initial_files:
-            if not source.exists():
-                problems.append(f"The initial file {source} does not exist.")
-            elif not (target / source.name).exists() and source.resolve() != target:
-                _copy(source, target / source.name)
+        target = self.workspace.root
+        problems = initial_files.copy_in(self.settings.initial_files, self.root, target)
         snapshot = self.settings.snapshot
         if snapshot is not None and not snapshot.is_dir():
             problems.append(f"The snapshot {snapshot} is not a folder.")
@@ -271,17 +270,3 @@ class Folder:
         if self._mcp is not None:
             await self._mcp.close()
         self._sandbox = self._model = self._mcp = None
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file or tree; links stay links, files that exist stay as they are."""
-    if not source.is_dir():
-        shutil.copy2(source, target, follow_symlinks=False)
-        return
-    target.mkdir(parents=True, exist_ok=True)
-    for entry in source.iterdir():
-        inner = target / entry.name
-        if entry.is_dir() and not entry.is_symlink():
-            _copy(entry, inner)
-        elif not inner.exists() and not inner.is_symlink():
-            shutil.copy2(entry, inner, follow_symlinks=False)

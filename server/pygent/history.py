@@ -14,14 +14,14 @@ import msgspec
 
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Message, ToolFinished, TurnFinished, TurnStarted
-from pygent.files import write_atomic
+from pygent.files import write_chosen
 from pygent.records import NO_USAGE, ToolCall, new_id, now_ms
 
 
 def write(path: Path, messages: Sequence[bytes]) -> None:
     """Replace the history file with these serialised chat messages.  Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, b"[\n" + b",\n".join(messages) + b"\n]\n")
+    write_chosen(path, b"[\n" + b",\n".join(messages) + b"\n]\n")
 
 
 def read(path: Path) -> list[AnyEvent]:

@@ -6,6 +6,8 @@ import base64
 import hashlib
 from pathlib import Path
 
+from pygent import files
+
 
 class Images:
     """The images of one state folder."""
@@ -18,7 +20,7 @@ class Images:
         name = f"{hashlib.sha256(data).hexdigest()}.{kind}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if not (self._folder / name).exists():
-            (self._folder / name).write_bytes(data)
+            files.write_chosen(self._folder / name, data, 0o600)
         return name
 
     def url(self, name: str) -> str | None:

@@ -41,8 +41,9 @@ class Results:
         task = self._store.task(task_id)
         target = (folder or self._home(task)).workspace
         try:
-            source = Workspace(Path(task.workspace)).resolve(path)
-            copies = snapshots.collect(source, target.resolve(dest or path), target.root)
+            theirs = Workspace(Path(task.workspace))
+            source = theirs.resolve(path)
+            copies = snapshots.collect(source, theirs.root, target.resolve(dest or path), target.root)
         except ToolError as error:
             raise PygentError("denied", str(error)) from error
         return [target.relative(copy) for copy in copies]

@@ -138,7 +138,7 @@ def save(
         files, left_out = _copy_files(root, place / "workspace", inside, buffers, hidden)
         history.write(place / "history.json", [_without(message, hidden or ()) for message in messages])
         text = _without(msgspec.json.format(msgspec.json.encode(kept)), hidden or ())
-        write_atomic(place / "settings.json", text, 0o600)
+        write_atomic(place / "settings.json", text, 0o600, root=place)
         _exchange(place, target)
     except OSError as error:
         raise PygentError("conflict", f"{target} can't be saved: {error.strerror}.") from error

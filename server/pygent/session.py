@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pygent import files
 from pygent.agent import Ending, StepTimedOut
 from pygent.checkpoints import Undone
 from pygent.compaction import Compaction
 from pygent.equipment import Equipped
-from pygent.errors import PygentError
+from pygent.errors import PygentError, ToolError
 from pygent.events import (
     AnyEvent,
     ChangeMade,
@@ -29,7 +31,7 @@ from pygent.mailbox import Mailbox
 from pygent.paths import path_of
 from pygent.records import Change, Failure, Mail, SessionInfo, TurnResult, new_id
 from pygent.tasks import failure_of
-from pygent.tools.images import image_type
+from pygent.tools.images import MAX_IMAGE, image_type
 from pygent.transcript import INTERRUPTED
 
 log = logging.getLogger("pygent.session")
@@ -196,7 +198,21 @@ class Session(Equipped):
 
     def _stored(self, images: Sequence[Path]) -> list[str]:
         """Images kept in the store; their names."""
-        return [self._images.add(data, image_type(data, path.name)) for path, data in _read(images)]
+        found = [(path, self._image(path)) for path in images]
+        return [self._images.add(data, image_type(data, path.name)) for path, data in found]
+
+    def _image(self, path: Path) -> bytes:
+        """An image of the workspace, or one that the person has elsewhere.  Raises ToolError."""
+        workspace, path = self.folder.workspace, Path(os.path.normpath(path.absolute()))
+        if workspace.root in path.parents:
+            return workspace.read_bytes(workspace.resolve(str(path)), MAX_IMAGE)
+        try:
+            data = files.read_chosen(path, MAX_IMAGE)
+        except OSError as error:
+            raise ToolError(f"{path} can't be read: {error.strerror}.") from error
+        if len(data) > MAX_IMAGE:
+            raise ToolError(f"{path} has more than the {MAX_IMAGE} bytes that an image may have.")
+        return data
 
     async def _run(self, turn_id: str) -> TurnResult:
         """The turn from its start to its one end, whatever happens."""
@@ -324,7 +340,3 @@ class Session(Equipped):
     def announce(self, event: AnyEvent) -> None:
         """Commit and show an event that belongs to no turn, such as a task's change."""
         self._journal.announce(event)
-
-
-def _read(images: Sequence[Path]) -> list[tuple[Path, bytes]]:
-    return [(path, path.read_bytes()) for path in images]

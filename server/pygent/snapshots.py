@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pygent import file_trees, files
 from pygent.errors import PygentError, ToolError
-from pygent.files import write_atomic
 from pygent.gitignore import walk
 from pygent.workspace import Workspace, is_protected
+
+MAX_COPIED = 1 << 30
+"""Bytes of one file that is copied: a command can make a file that claims any size."""
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
 
 
 def unsaved(workspace: Workspace) -> dict[Path, str]:
@@ -23,7 +28,7 @@ def unsaved(workspace: Workspace) -> dict[Path, str]:
     return {path: documents.text(path) or "" for path in dirty}
 
 
-async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole: bool) -> None:
+async def give(workspace: Workspace, place: Path, names: Sequence[str], *, whole: bool) -> None:
     """Give a task's workspace the whole of another, or these files of it, with its unsaved buffers.
 
     Raises PygentError: `denied` for a path that leads out, `notFound` for a missing file, `conflict`.
@@ -33,8 +38,8 @@ async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole
         if whole:
             await asyncio.to_thread(copy_all, workspace.root, place, inside)
             return
-        chosen = [workspace.resolve(name) for name in files]
-        if missing := [str(path) for path in chosen if not path.exists()]:
+        chosen = [workspace.resolve(name) for name in names]
+        if missing := [path for path in chosen if not (workspace.is_file(path) or workspace.is_folder(path))]:
             raise PygentError("notFound", f"There is no {missing[0]}.", "Name existing files.")
         await asyncio.to_thread(copy_some, workspace.root, place, chosen, inside)
     except ToolError as error:
@@ -51,40 +56,37 @@ def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
     """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in walk(root, root):
-        _copy(path, target / path.relative_to(root))
+        _copy(path, root, target)
     _lay_over(root, target, buffers)
 
 
-def copy_some(root: Path, target: Path, files: Sequence[Path], buffers: Mapping[Path, str]) -> None:
+def copy_some(root: Path, target: Path, chosen: Sequence[Path], buffers: Mapping[Path, str]) -> None:
     """Copy only these files and folders of the workspace, at the same relative paths.  Raises OSError."""
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in files:
-        for file in walk(root, path) if path.is_dir() else [path]:
-            _copy(file, target / file.relative_to(root))
-    chosen = {
-        path: text for path, text in buffers.items() if any(path == f or f in path.parents for f in files)
+    for path in chosen:
+        for file in walk(root, path) if files.is_folder(path, root) else [path]:
+            _copy(file, root, target)
+    inside = {
+        path: text
+        for path, text in buffers.items()
+        if any(path == one or one in path.parents for one in chosen)
     }
-    _lay_over(root, target, chosen)
+    _lay_over(root, target, inside)
 
 
-def collect(source: Path, target: Path, root: Path) -> list[Path]:
-    """Copy a file, or the files below a folder, to a place below `root`; returns the copies.
+def collect(source: Path, task: Path, target: Path, root: Path) -> list[Path]:
+    """Copy a file, or the files below a folder, of a task's workspace to a place below `root`.
 
     Links are left out, and what is protected in a workspace: an agent made these files.
-    Raises PygentError `notFound`, `denied` or `conflict`.
+    Returns the copies.  Raises PygentError `notFound`, `denied` or `conflict`.
     """
-    if not source.exists():
-        raise PygentError("notFound", f"There is no {source.name} in the task's workspace.")
-    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
     copies = []
-    for file in files:
-        if file.is_symlink():
-            continue
+    for file in _plain_files(source, task):
         copy = target if file == source else target / file.relative_to(source)
         if is_protected(copy.relative_to(root).as_posix()):
             continue
         try:
-            write_atomic(copy, file.read_bytes(), stat.S_IMODE(file.stat().st_mode), root=root)
+            files.copy(file, task, copy, root, MAX_COPIED)
         except OSError as error:
             raise PygentError(
                 "conflict", f"{file.name} can't be copied to {copy}: {error.strerror}."
@@ -95,13 +97,25 @@ def collect(source: Path, target: Path, root: Path) -> list[Path]:
     return copies
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target, follow_symlinks=False)
+def _plain_files(source: Path, task: Path) -> list[Path]:
+    """The file, or the files below the folder.  Raises PygentError `notFound` if there is neither."""
+    if files.is_folder(source, task):
+        return [path for path, kind in file_trees.walk(source, task) if stat.S_ISREG(kind)]
+    if files.is_file(source, task):
+        return [source]
+    raise PygentError("notFound", f"There is no {source.name} in the task's workspace.")
+
+
+def _copy(source: Path, root: Path, target: Path) -> None:
+    """Copy a file of the workspace; one that a command removed or replaced meanwhile is left out."""
+    try:
+        files.copy(source, root, target / source.relative_to(root), target, MAX_COPIED, times=True)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise OSError(error.errno, error.strerror, source.relative_to(root).as_posix()) from error
 
 
 def _lay_over(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
     for path, text in buffers.items():
         copy = target / path.relative_to(root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text, encoding="utf-8", newline="")
+        files.write_atomic(copy, text.encode("utf-8", "surrogateescape"), root=target)

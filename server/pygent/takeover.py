@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pygent import files
+from pygent import file_trees, files
 from pygent.errors import ToolError
 from pygent.records import Wire
 from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version, blob_of
+from pygent.snapshots import MAX_COPIED
 from pygent.workspace import MAX_TEXT, Workspace, is_protected
 
 EXECUTABLE = "100755"
@@ -120,13 +119,22 @@ class Takeover:
                 raise _Left("lies in a folder that is a file here") from None
             return None
         if stat.S_ISDIR(status.st_mode):
-            if any(inner not in self._gone for inner in path.rglob("*") if not _is_folder(inner)):
+            inside = file_trees.walk(path, self._workspace.root)
+            if any(inner not in self._gone for inner, kind in inside if not stat.S_ISDIR(kind)):
                 raise _Left("is a folder here")
             return None
         mode = EXECUTABLE if status.st_mode & 0o100 else "100644"
-        if buffer is not None:
-            return _State(mode, self._workspace.read(path).encode(self._workspace.read(path).content))
-        return _State(mode, files.read(path, self._workspace.root, sys.maxsize))
+        return _State(mode, self._data(path, buffered=buffer is not None))
+
+    def _data(self, path: Path, *, buffered: bool) -> bytes:
+        """The bytes of a file, or those that saving its open document would write."""
+        if buffered:
+            text = self._workspace.read(path)
+            return text.encode(text.content)
+        data = files.read(path, self._workspace.root, MAX_COPIED)
+        if len(data) > MAX_COPIED:
+            raise _Left("is too large to be compared")
+        return data
 
     async def _version(self, version: Version | None) -> _State | None:
         return None if version is None else _State(version.mode, await self._shadow.content(version))
@@ -183,15 +191,4 @@ class Takeover:
         where = Path(os.path.normpath(path.parent / name))
         if Path(name).is_absolute() or self._workspace.root not in where.parents:
             raise _Left("is a link that leads out of the workspace")
-        with files.folder_of(path, self._workspace.root, make=True) as (folder, own):
-            temporary = f".pygent-{secrets.token_hex(6)}"
-            os.symlink(name, temporary, dir_fd=folder)
-            try:
-                os.replace(temporary, own, src_dir_fd=folder, dst_dir_fd=folder)
-            except OSError:
-                os.unlink(temporary, dir_fd=folder)
-                raise
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+        files.make_link(path, self._workspace.root, name)

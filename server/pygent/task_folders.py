@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pygent import file_trees
 from pygent.errors import PygentError
 from pygent.records import Task, new_id
 from pygent.shadow import Shadow
@@ -58,16 +57,7 @@ class TaskFolders:
 
 async def remove(folder: Path) -> None:
     """Remove a folder and all in it, also what an agent's commands made read-only."""
-    await asyncio.to_thread(_remove, folder)
-
-
-def _remove(folder: Path) -> None:
-    for parent, names, _ in os.walk(folder):
-        for inner in (Path(parent, name) for name in names):
-            if not inner.is_symlink():
-                with contextlib.suppress(OSError):
-                    inner.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    await asyncio.to_thread(file_trees.remove_tree, folder, folder.parent)
 
 
 def older(path: Path, seconds: float) -> bool:

@@ -130,8 +130,8 @@ class Workspace:
         real = Path(os.path.realpath(target))
         if real != self.root and self.root not in real.parents:
             raise ToolError(f"{path!r} is outside the workspace. Use a path relative to its root.")
-        mode = real.stat().st_mode if real.exists() else stat.S_IFREG
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        found = files.status(real, self.root)
+        if found is not None and not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise ToolError(f"{path!r} is neither a file nor a folder.")
         return real
 
@@ -139,16 +139,34 @@ class Workspace:
         """A path inside the workspace as the model and people know it."""
         return path.relative_to(self.root).as_posix()
 
-    def exists(self, path: Path) -> bool:
-        """Whether there is a file, or an open document that was never saved."""
-        return path.is_file() or (self.documents is not None and self.documents.text(path) is not None)
+    def is_file(self, path: Path) -> bool:
+        """Whether a plain file lies at a path.  Raises ToolError if that can't be told."""
+        return self._kind(path) == stat.S_IFREG
 
-    def read(self, path: Path) -> Text:
-        """The text of a file, or of its open document.  Raises ToolError if there is none to be had."""
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder lies at a path.  Raises ToolError if that can't be told."""
+        return self._kind(path) == stat.S_IFDIR
+
+    def _kind(self, path: Path) -> int:
+        try:
+            found = files.status(path, self.root)
+        except OSError as error:
+            raise ToolError(f"{self.relative(path)} can't be looked at: {error.strerror}.") from error
+        return 0 if found is None else stat.S_IFMT(found.st_mode)
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file, or an open document that was never saved.  Raises ToolError."""
+        return (self.documents is not None and self.documents.text(path) is not None) or self.is_file(path)
+
+    def read(self, path: Path, limit: int = MAX_TEXT) -> Text:
+        """The text of a file, or of its open document.  Raises ToolError if there is none to be had.
+
+        A file of more than `limit` bytes is refused.
+        """
         buffer = self.documents.text(path) if self.documents is not None else None
         if buffer is not None:
             return _text(buffer)
-        data = self.read_bytes(path)
+        data = self.read_bytes(path, limit)
         bom = next((bom for bom in _BOMS if data.startswith(bom)), b"")
         encoding, errors = _BOMS.get(bom, _PLAIN)
         if encoding == "utf-8" and b"\0" in data[:8192]:

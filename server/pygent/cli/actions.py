@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
-from pygent import save_load
+from pygent import file_trees, save_load
 from pygent.budget import worded
 from pygent.checkpoints import Undone
 from pygent.cli.console import ago, cut
@@ -44,16 +44,16 @@ def cp(talk: Talk, rest: str) -> None:
     words = shlex.split(rest)
     if len(words) not in (1, 2):
         raise UsageError("/cp needs SOURCE, and may have DEST")
-    source, workspace = Path(words[0]).expanduser(), talk.where.folder.workspace
+    chosen, workspace = Path(words[0]).expanduser(), talk.where.folder.workspace
+    source = Path(os.path.realpath(chosen))
     if not source.exists():
-        raise PygentError("notFound", f"There is no {source}.")
-    target = workspace.resolve(words[1] if len(words) == 2 else source.name)
-    target = target / source.name if target.is_dir() and not source.is_dir() else target
-    if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target)
+        raise PygentError("notFound", f"There is no {chosen}.")
+    target = workspace.resolve(words[1] if len(words) == 2 else chosen.name)
+    target = target / chosen.name if workspace.is_folder(target) and not source.is_dir() else target
+    try:
+        file_trees.copy_tree(source, source.parent, target, workspace.root)
+    except OSError as error:
+        raise PygentError("conflict", f"{chosen} can't be copied: {error.strerror or error}.") from error
     talk.console.say(f"Copied to {workspace.relative(target)}", "dim")
 
 

@@ -59,7 +59,7 @@ def _init(given: argparse.Namespace, console: Console) -> int:
         if given.force and path.exists():
             if path.is_file():
                 console.say(_overwriting(path))
-            files.write_atomic(path.absolute(), sample().encode())
+            files.write_chosen(path.absolute(), sample().encode())
         else:
             with path.open("x", encoding="utf-8") as stream:
                 stream.write(sample())

@@ -56,8 +56,8 @@ class Talk:
     def _images(self, text: str) -> list[Path]:
         """The images that the message names with an `@`."""
         named = [word[1:] for word in text.split() if word.startswith("@") and word.lower().endswith(IMAGES)]
-        found = [self.where.folder.workspace.resolve(name) for name in named]
-        return [path for path in found if path.is_file()]
+        workspace = self.where.folder.workspace
+        return [path for path in map(workspace.resolve, named) if workspace.is_file(path)]
 
     def cancel(self) -> bool:
         """Cancel what runs; False if nothing does."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from pygent.files import write_atomic
+from pygent.files import write_chosen
 
 _decoder = msgspec.json.Decoder(dict[str, dict[str, str]])
 
@@ -34,7 +34,7 @@ class Trust:
             entries[str(folder)] = _hashes(folder, files)
         else:
             entries.pop(str(folder), None)
-        write_atomic(self._path, msgspec.json.format(msgspec.json.encode(entries)), mode=0o600)
+        write_chosen(self._path, msgspec.json.format(msgspec.json.encode(entries)), mode=0o600)
 
     def entries(self) -> dict[str, dict[str, str]]:
         """Trusted folders, each with the hashes of its files; nothing if the record is unreadable."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pygent import files
 from pygent.lsp.base import Declined
 from pygent.lsp.buffers import Buffer
 from pygent.lsp.changes import text_edits
@@ -149,9 +151,10 @@ class SharedDocuments:
 
 def _differs(path: Path, text: str) -> bool:
     """Whether a file holds another text; a byte order mark, which editors hide, does not count."""
+    encoded = whole(text).encode()
     try:
-        data = path.read_bytes()
+        # The editor names the file, and nothing of it gets further than this comparison.
+        data = files.read_chosen(path, len(encoded) + len(codecs.BOM_UTF8))
     except OSError:
         return True
-    encoded = whole(text).encode()
-    return data not in (encoded, b"\xef\xbb\xbf" + encoded)
+    return data not in (encoded, codecs.BOM_UTF8 + encoded)

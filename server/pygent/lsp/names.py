@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
+import stat
 import time
 from pathlib import Path
 
+from pygent import files
 from pygent.gitignore import walk
 from pygent.workspace import is_secret
 
@@ -64,14 +67,14 @@ class FileNames:
 
     def _here(self, begun: str, limit: int) -> list[str]:
         """What stands in the one folder that was begun, while the whole is not yet known."""
-        folder = (self.root / begun.rpartition("/")[0]).resolve()
+        folder = Path(os.path.realpath(self.root / begun.rpartition("/")[0]))
         if folder != self.root and self.root not in folder.parents:
             return []
         try:
-            entries = [entry for entry in folder.iterdir() if entry.is_file() and not is_secret(entry.name)]
+            found = [name for name, kind in files.scan(folder, self.root) if stat.S_ISREG(kind)]
         except OSError:
             return []
-        names = [entry.relative_to(self.root).as_posix() for entry in entries]
+        names = [(folder / name).relative_to(self.root).as_posix() for name in found if not is_secret(name)]
         return sorted(name for name in names if name.startswith(begun))[:limit]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from pygent.files import write_atomic
+from pygent.files import write_chosen
 from pygent.model.refusals import shown
 
 FILE = "endpoints.json"
@@ -61,7 +61,7 @@ class Memory:
         others = {name: old for name, old in entries.get(self._url, {}).items() if name != model}
         entries[self._url] = {**dict(list(others.items())[1 - MOST :]), model: known}
         with contextlib.suppress(OSError):  # it is learnt again, then
-            write_atomic(self._path, msgspec.json.format(msgspec.json.encode(entries)), mode=0o600)
+            write_chosen(self._path, msgspec.json.format(msgspec.json.encode(entries)), mode=0o600)
 
     def _read(self) -> _Entries:
         """What the file has; nothing where it is missing, damaged or another version's."""

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pygent.files import write_atomic
+from pygent.files import write_chosen
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
 
@@ -112,5 +112,5 @@ def _passwd(state: Path, uid: int, gid: int) -> Path:
         agent = "" if uid == 0 else f"agent:x:{uid}:{gid}::{HOME}:/bin/sh\n"
         root = HOME if uid == 0 else "/root"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, f"root:x:0:0:root:{root}:/bin/sh\n{agent}".encode(), mode=0o644)
+        write_chosen(path, f"root:x:0:0:root:{root}:/bin/sh\n{agent}".encode(), mode=0o644)
     return path

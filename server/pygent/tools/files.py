@@ -42,7 +42,7 @@ class ReadFile(Arguments):
         if Path(self.path).parent == context.outputs:
             return self._page(_output(Path(self.path)))
         path = context.workspace.resolve(self.path)
-        if path.is_dir():
+        if context.workspace.is_folder(path):
             return Result(_listing(context.workspace, path))
         await context.confirm_secret(context.workspace.relative(path))
         return self._page(printable(context.workspace.read(path).content))

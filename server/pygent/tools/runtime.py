@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
+import os
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pygent import file_trees, files
 from pygent.errors import PygentError, ToolError
 from pygent.sandbox import CommandResult, Sandbox
 from pygent.tools.bans import banned
@@ -80,7 +81,7 @@ class Runtime:
     def read_file(self, path: str | Path, binary: bool = False) -> str:
         """The text of a file; base64 if `binary` or if it is no text; a sentence if there is none."""
         target = self._resolve(path)
-        if not target.is_file():
+        if not _called(self._workspace.is_file, target):
             return f"file {path} not found"
         data = _called(self._workspace.read_bytes, target)
         if not binary:
@@ -92,19 +93,25 @@ class Runtime:
 
     def upload_file(self, src: str | Path, dest: str | Path | None = None) -> str:
         """Copy a file or folder of this machine into the workspace; links stay links."""
-        source = Path(src).expanduser()
+        source = Path(os.path.realpath(Path(src).expanduser()))
         if not source.exists():
             return f"file {src} not found"
-        target = self._resolve(dest or source.name)
-        _copy(source, target)
+        target, name = self._resolve(dest or Path(src).name), Path(src).name
+        if not source.is_dir() and _called(self._workspace.is_folder, target):
+            target /= name
+        _copy(source, source.parent, target, self.base_dir)
         return f"Uploaded {self._workspace.relative(target)}"
 
     def export_file(self, path: str | Path, dest: str | Path) -> str:
         """Copy a file or folder out of the workspace; links stay links."""
         source = self._resolve(path)
-        if not source.exists():
+        if files.status(source, self.base_dir) is None:
             return f"file {path} not found"
-        _copy(source, Path(dest).expanduser())
+        target = Path(os.path.realpath(Path(dest).expanduser()))
+        if target.is_dir() and _called(self._workspace.is_file, source):
+            target /= source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(source, self.base_dir, target, target.parent)
         return f"Exported {self._workspace.relative(source)}"
 
     def _resolve(self, path: str | Path) -> Path:
@@ -121,7 +128,6 @@ class Runtime:
     async def _write(self, path: str, content: str) -> str:
         target = self._resolve(path)
         before = self._workspace.read(target) if self._workspace.exists(target) else None
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             await self._workspace.write(target, before, content, "Written by a program")
         except ToolError as error:
@@ -150,9 +156,8 @@ def _called(function: Callable[..., Value], *arguments: Any) -> Value:
         raise PygentError("denied", str(error)) from error
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
+def _copy(source: Path, source_root: Path, target: Path, target_root: Path) -> None:
+    try:
+        file_trees.copy_tree(source, source_root, target, target_root)
+    except OSError as error:
+        raise PygentError("conflict", f"{source} can't be copied: {error.strerror or error}.") from error

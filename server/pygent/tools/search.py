@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from pygent import files
 from pygent.errors import ToolError
 from pygent.gitignore import walk
 from pygent.tools import Arguments, Result, ToolContext
@@ -72,7 +73,9 @@ def _grep(workspace: Workspace, start: Path, pattern: str, include: str | None) 
     deadline = time.monotonic() + SECONDS
     found: list[str] = []
     try:
-        for path in [start] if start.is_file() else walk(workspace.root, start):
+        for path in [start] if workspace.is_file(start) else walk(workspace.root, start):
+            if time.monotonic() > deadline:
+                raise TimeoutError
             if is_secret(path.name) or (include and not fnmatch.fnmatch(path.name, include)):
                 continue
             found += _matches(workspace, path, compiled, deadline)
@@ -87,12 +90,10 @@ def _matches(workspace: Workspace, path: Path, compiled: object, deadline: float
     import regex  # noqa: PLC0415
 
     assert isinstance(compiled, regex.Pattern)
-    if path.stat().st_size > MAX_FILE:
-        return
     try:
-        content = workspace.read(path).content
+        content = workspace.read(path, MAX_FILE).content
     except ToolError:
-        return  # binary
+        return  # binary, too large, or no plain file any more
     name = workspace.relative(path)
     for number, line in enumerate(content.split("\n"), 1):
         left = deadline - time.monotonic()
@@ -109,8 +110,17 @@ def _glob(workspace: Workspace, pattern: str) -> list[str]:
     fits = [
         path for path in walk(workspace.root, workspace.root) if spec.match_file(workspace.relative(path))
     ]
-    fits.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    fits.sort(key=lambda path: _changed_at(workspace, path), reverse=True)
     return [workspace.relative(path) for path in fits]
+
+
+def _changed_at(workspace: Workspace, path: Path) -> float:
+    """When a file was changed last; the beginning of time if it can't be told any more."""
+    try:
+        found = files.status(path, workspace.root)
+    except OSError:
+        return 0.0
+    return 0.0 if found is None else found.st_mtime
 
 
 TOOLS = (Grep, Glob)
