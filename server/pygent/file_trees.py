@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -40,7 +41,7 @@ def copy_tree(source: Path, source_root: Path, target: Path, target_root: Path) 
     """
     found = files.status(source, source_root)
     if found is None:
-        raise FileNotFoundError(f"There is no {source.name}")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source.name)
     pairs = [(source, stat.S_IFMT(found.st_mode))]
     if stat.S_ISDIR(found.st_mode):
         pairs += walk(source, source_root)

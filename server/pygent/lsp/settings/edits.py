@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pygent import files
 from pygent.config.diagnostic import File
 from pygent.config.outline import Statement
 from pygent.config.places import Range
 from pygent.lsp.buffers import Buffer
 from pygent.lsp.settings.documents import Document
+from pygent.workspace import MAX_TEXT
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
@@ -116,7 +118,8 @@ def dotenv(server: PygentServer, document: Document) -> Buffer:
 def on_disk(path: Path, encoding: str) -> Buffer:
     """A file as if it was open."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", "replace")
+        # Only places in the text get further, and a link to it is the person's.
+        text = files.read_chosen(path, MAX_TEXT).decode("utf-8-sig", "replace")
     except (OSError, ValueError):
         text = ""
     return Buffer(path.as_uri(), text, encoding=encoding)
