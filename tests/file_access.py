@@ -34,21 +34,8 @@ OS = frozenset(
         "walk",
     ]
 )
-OS_PATH = frozenset(
-    [
-        "exists",
-        "getatime",
-        "getmtime",
-        "getsize",
-        "isdir",
-        "isfile",
-        "islink",
-        "lexists",
-        "ismount",
-        "samefile",
-    ]
-)
-SHUTIL = frozenset(["copy", "copy2", "copyfile", "copymode", "copystat", "copytree", "move", "rmtree"])
+OS_PATH = frozenset("exists getatime getmtime getsize isdir isfile islink lexists samefile".split())  # noqa: SIM905
+SHUTIL = frozenset("copy copy2 copyfile copymode copystat copytree move rmtree".split())  # noqa: SIM905
 PLAIN = frozenset(["open", "dotenv_values", "load_dotenv", "run_path"])
 PATH = frozenset(
     [
@@ -92,20 +79,13 @@ def offences(source: str) -> Iterator[tuple[str, str, int]]:
 def _inside(node: ast.AST, where: str) -> Iterator[tuple[str, str, int]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         where = f"{where}.{node.name}".lstrip(".")
+    inner = [*ast.iter_child_nodes(node)]
     if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
-        looked: ast.AST = node.value
         inner = [*node.value.args, *node.value.keywords]  # what is awaited is no look at a file
-    elif isinstance(node, ast.Call):
-        looked = node.func
-        inner = [*ast.iter_child_nodes(node)][1:]
-        if _is_fine(node):
-            inner += ast.iter_child_nodes(node.func)
-        else:
-            inner.append(node.func)
-    else:
-        looked, inner = node, [*ast.iter_child_nodes(node)]
-        if isinstance(node, ast.Attribute | ast.Name) and (name := _look(node)) is not None:
-            yield where, name, node.lineno
+    elif isinstance(node, ast.Call) and _is_fine(node):
+        inner = [*node.args, *node.keywords]
+    elif isinstance(node, ast.Attribute | ast.Name) and (name := _look(node)) is not None:
+        yield where, name, node.lineno
     for one in inner:
         yield from _inside(one, where)
 

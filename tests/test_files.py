@@ -93,7 +93,7 @@ def test_nothing_comes_from_outside_and_nothing_goes_there(
     assert CANARY not in repr(result)
     inside = {path: path.read_text() for path in root.rglob("*") if not path.is_symlink() and path.is_file()}
     assert CANARY not in repr(inside)
-    assert [path for path in root.rglob(".pygent-*")] == []
+    assert list(root.rglob(".pygent-*")) == []
 
 
 @pytest.mark.parametrize("call", CALLS)
