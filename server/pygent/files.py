@@ -38,7 +38,9 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
 
     `make` makes folders that are missing; they belong to the root's owner.
     """
-    *folders, name = path.relative_to(root).parts
+    *folders, name = path.relative_to(root).parts or [""]
+    if not name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))  # the root itself
     handle = _root(root)
     try:
         owner = os.fstat(handle) if make else None
