@@ -5,7 +5,7 @@ beside us can swap a folder for a link.  Here each part of a path is opened rela
 and never through a link (openat(2) with O_NOFOLLOW).  Only plain files are read, with a limit, and nothing
 waits for a pipe or a device.  Everything raises OSError unless it says otherwise.
 
-`root` is the folder that no path leaves.  `read_chosen` is for files that the person named, and follows links.
+`root` is the folder that no path leaves.  `read_chosen` is for files that the person named: it follows links.
 """
 
 from __future__ import annotations
@@ -172,6 +172,21 @@ def remove(path: Path, root: Path) -> None:
         if parent.name:
             with contextlib.suppress(OSError), folder_of(root / parent, root) as (folder, name):
                 os.rmdir(name, dir_fd=folder)
+
+
+def open_folder(path: Path | str, folder: int | None = None) -> int:
+    """A handle of a folder, which the caller closes; of a name in an open folder never through a link."""
+    return os.open(path, _FOLDER | (0 if folder is None else os.O_NOFOLLOW), dir_fd=folder)
+
+
+def opened_in(folder: int, name: str) -> contextlib.AbstractContextManager[int]:
+    """A handle of a plain file in an open folder, for reading."""
+    return _opened(name, folder)
+
+
+def all_of(handle: int, limit: int) -> bytes:
+    """The bytes of an open file, at most `limit`."""
+    return _all(handle, limit)
 
 
 def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
