@@ -48,18 +48,15 @@ class File(msgspec.Struct, array_like=True, frozen=True, gc=False):
         width = TICK if self.modified % 1_000_000_000 else COARSE
         return self if max(self.modified, self.changed) + width < looked else File(self.mode, self.oid)
 
-    def is_still(self, status: os.stat_result) -> bool:
+    def is_still(self, status: os.stat_result | None) -> bool:
         """Whether the file is as it was."""
-        return (self.size, self.modified, self.changed, self.inode) == (
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
+        return (
+            status is not None
+            and self.changed == status.st_ctime_ns
+            and self.modified == status.st_mtime_ns
+            and self.inode == status.st_ino
+            and self.size == status.st_size
         )
-
-    def is_same(self, other: File) -> bool:
-        """Whether git would see no difference."""
-        return self is other or (self.mode, self.oid) == (other.mode, other.oid)
 
 
 class Known(msgspec.Struct, array_like=True):

@@ -39,6 +39,7 @@ class PackWriter:
         self._path = folder / f"tmp_pack_{secrets.token_hex(8)}"
         self._file = self._path.open("x+b", buffering=PIECE)
         self._file.write(struct.pack(">4sII", b"PACK", 2, 0))
+        self._end = 12
         self._index: dict[bytes, tuple[int, int]] = {}
 
     def __contains__(self, oid: bytes) -> bool:
@@ -47,12 +48,12 @@ class PackWriter:
     def add(self, kind: Kind, oid: bytes, data: bytes) -> None:
         """Add an object that is not in it yet."""
         entry = _header(kind, len(data)) + zlib.compress(data, LEVEL)
-        self._index[oid] = zlib.crc32(entry), self._file.tell()
+        self._index[oid] = zlib.crc32(entry), self._end
         self._file.write(entry)
+        self._end += len(entry)
 
     def add_file(self, handle: int, size: int, known: Callable[[bytes], bool]) -> bytes | None:
         """Add a blob from an open file, unless it is `known`; None if the file is shorter."""
-        begin = self._file.tell()
         digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         packing, entry, left = zlib.compressobj(LEVEL), _header(BLOB, size), size
         checksum = zlib.crc32(entry)
@@ -67,10 +68,11 @@ class PackWriter:
         self._file.write(packed)
         oid = digest.digest()
         if left != 0 or known(oid):
-            self._file.seek(begin)
+            self._file.seek(self._end)
             self._file.truncate()
             return oid if left == 0 else None
-        self._index[oid] = zlib.crc32(packed, checksum), begin
+        self._index[oid] = zlib.crc32(packed, checksum), self._end
+        self._end = self._file.tell()
         return oid
 
     def finish(self) -> None:

@@ -92,8 +92,13 @@ class Scan:
         if place.new and ".gitignore" in names:
             place.stack = gitignore.extended(place.stack, place.handle, place.prefix)
         made = Known()
+        kept = place.known.files
         for entry in entries:
-            if not gitignore.is_repository_name(name := os.fsencode(entry.name)):
+            name = entry.name.encode("utf-8", "surrogateescape")
+            before = kept.get(name)
+            if before is not None and before.modified >= 0 and before.is_still(_status(entry)):
+                made.files[name] = before  # the way of nearly all files, kept short
+            elif not gitignore.is_repository_name(name):
                 self._take(entry, name, place, made)
         made.tree = self._unchanged(place.known, made)
         return made
@@ -138,8 +143,6 @@ class Scan:
         self._stop.check()
         try:
             status = entry.stat(follow_symlinks=False)
-            if before is not None and before.is_still(status):
-                return before
             self.changed = True
             if stat.S_ISLNK(status.st_mode):
                 looked = now()
@@ -179,11 +182,27 @@ class Scan:
             and known.folders.keys() == made.folders.keys()
             and known.files.keys() == made.files.keys()
             and all(inner.tree and inner.tree == known.folders[n].tree for n, inner in made.folders.items())
-            and all(known.files[name].is_same(file) for name, file in made.files.items())
+            and _are_same(known.files, made.files)
         ):
             return known.tree
         self.changed = True
         return b""
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _are_same(before: dict[bytes, File], after: dict[bytes, File]) -> bool:
+    """Whether the same names have the same contents."""
+    for name, file in after.items():
+        old = before[name]
+        if old is not file and (old.mode, old.oid) != (file.mode, file.oid):
+            return False
+    return True
 
 
 def doubted(known: Known, objects: Objects) -> Known:
