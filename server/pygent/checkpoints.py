@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from pygent import git
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Checkpoint, Envelope, Notice, TurnUndone
 from pygent.records import Wire
@@ -93,7 +92,7 @@ class Checkpoints:
         wanted = turn_id or (able[-1] if able else "")
         if wanted not in able:
             what = "been undone" if redo else "changed files and is not undone"
-            raise PygentError("notFound", f"There is no turn that has {what}.", "Undo needs git.")
+            raise PygentError("notFound", f"There is no turn that has {what}.")
         point = made[wanted]
         here, there = (point.before, point.after) if redo else (point.after, point.before)
         entries = await self._shadow.entries(here, there)
@@ -110,7 +109,7 @@ class Checkpoints:
         return wanted, Undone(files=files, restored=not reasons)
 
     async def _take(self) -> str | None:
-        if self._given_up or not git.available():
+        if self._given_up:
             return None
         try:
             return await self._shadow.take(self._workspace.root, PATIENCE)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from pygent import git, snapshots
+from pygent import snapshots
 from pygent.approvals import Approvals
 from pygent.errors import PygentError
 from pygent.events import Client, TaskChanged
@@ -178,7 +178,7 @@ class Tasks:
         if old.status not in FINISHED:
             raise PygentError("busy", f"The task is {old.status}.", "Wait for it or cancel it.")
         if old.base is None:
-            raise PygentError("unsupported", "Without git it is not known what the task was given.")
+            raise PygentError("unsupported", "It is not known what the task was given.")
         await self._queue.cancel(task_id)  # one whose process died would go on beside its second try
         fresh = new_id("tsk")
         task = msgspec.structs.replace(
@@ -240,15 +240,13 @@ class Tasks:
     async def _given(self, request: DelegateRequest, place: Path) -> str | None:
         """The snapshot of what a task is given, which is checked out when it starts.
 
-        Without git, and for single files, it is copied to its place at once.  Raises PygentError.
+        Single files are copied to its place at once.  Raises PygentError.
         """
         workspace = request.folder.workspace
         whole = request.isolation != "files" and not (request.isolation is None and request.files)
-        if whole and git.available():
+        if whole:
             return await self._shadow.whole(workspace.root, snapshots.unsaved(workspace))
-        await snapshots.give(workspace, place, request.files, whole=whole)
-        if not git.available():
-            return None
+        await snapshots.give(workspace, place, request.files, whole=False)
         try:
             return await self._shadow.take(place)
         except PygentError:

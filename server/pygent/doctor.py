@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from pygent.app import App
 from pygent.errors import ModelError, PygentError, SandboxUnavailable
 from pygent.folder import Folder
 from pygent.records import Wire
+from pygent.trees.objects import library
 
 
 class Check(Wire, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ async def check(app: App, folder: Folder, *, encoding: str | None = None) -> lis
     found += await asyncio.gather(_model(folder), _sandbox(folder))
     found += await _learnt(folder)
     found += await _tools(folder)
-    found.append(_git(folder))
+    found.append(_snapshots())
     return found
 
 
@@ -145,8 +145,10 @@ def _terminal(encoding: str | None) -> list[Check]:
     return [Check(id="terminal", status="warn", message=message, fix="Set PYTHONUTF8=1, or LANG=C.UTF-8.")]
 
 
-def _git(folder: Folder) -> Check:
-    if shutil.which("git", path=folder.launch.environ.get("PATH")):
-        return Check(id="git", status="ok", message="git is installed")
-    message = "git is not installed, so turns can't be undone, nor tasks compared and taken over"
-    return Check(id="git", status="warn", message=message, fix="Install git.")
+def _snapshots() -> Check:
+    try:
+        version = library().LIBGIT2_VERSION
+    except PygentError as error:
+        message = f"Turns can't be undone, nor tasks started: {error.message}"
+        return Check(id="snapshots", status="fail", message=message, fix=error.fix)
+    return Check(id="snapshots", status="ok", message=f"Snapshots are made by libgit2 {version}")

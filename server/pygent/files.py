@@ -252,6 +252,21 @@ def _by_parts(root: Path) -> int:
         os.close(handle)
 
 
+def open_folder(path: Path | str, folder: int | None = None) -> int:
+    """A handle of a folder, which the caller closes; of a name in an open folder never through a link."""
+    return _root(Path(path)) if folder is None else os.open(path, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+
+
+def opened_in(folder: int, name: str) -> contextlib.AbstractContextManager[int]:
+    """A handle of a plain file in an open folder, for reading."""
+    return _opened(name, folder)
+
+
+def all_of(handle: int, limit: int) -> bytes:
+    """The bytes of an open file, at most `limit`."""
+    return _all(handle, limit)
+
+
 def _step(folder: int, name: str, owner: os.stat_result | None) -> int:
     """The next folder of a path; one that is missing is made if its `owner` is given."""
     try:

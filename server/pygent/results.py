@@ -94,7 +94,7 @@ class Results:
         """What the task was given, and what it has now: its folder while that is there, else its result."""
         task = self._store.task(task_id)
         if task.base is None:
-            raise PygentError("unsupported", "Without git it is not known what the task was given.")
+            raise PygentError("unsupported", "It is not known what the task was given.")
         if not has_begun(task):
             return task.base, task.result or task.base
         place = Path(task.workspace)

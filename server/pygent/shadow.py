@@ -1,41 +1,52 @@
 """The shadow repository: snapshots of folders as git trees, apart from the person's own git.
 
-Its git folder lies in the state folder and the folder that is taken is only its work tree, so nothing of it
-shows in the person's repository.  Everything raises PygentError.
+It lies in the state folder, in git's own format, and nothing of it shows in the person's repository.  Git is
+not run, nor any other program: `trees` makes and reads the objects.  Everything raises PygentError.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import functools
 import hashlib
 import os
-import re
-import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from pygent import files
 from pygent.errors import PygentError
-from pygent.git import Git, GitFailed
 from pygent.records import ChangeKind
+from pygent.trees import cache, cleanup, difference, scan
+from pygent.trees.checkout import check_out
+from pygent.trees.edit import Changes, edited
+from pygent.trees.merge import merged
+from pygent.trees.objects import EXECUTABLE, FILE, FOLDER, Objects, Writer, id_of
+from pygent.trees.pack import BLOB
+from pygent.trees.stop import Stop
 
 ATTRIBUTES = "* -text -filter !diff !merge -ident -working-tree-encoding\n"
-"""In the highest place that git looks for attributes: a `.gitattributes` of the folder changes no byte."""
+"""For a person who looks at the repository with git: a `.gitattributes` of the folder changes no byte."""
+CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
 DAY = 24 * 60 * 60.0
-KEPT = "20.hours.ago"
-"""A snapshot that nothing refers to is kept so long: it may be that of a turn that still runs."""
-UNBORN = re.compile(r"error: '(.+?)/?' does not have a commit checked out", re.DOTALL)
-UNREADABLE = re.compile(
-    r"error: open\(\"(.+?)\"\): Permission denied\nerror: unable to index file '\1'", re.DOTALL
-)
-"""What git says of a file that it may not read; not of one for which there is no room."""
+KEPT = 20 * 60 * 60.0
+"""A snapshot that nothing refers to is kept for so many seconds: it may be that of a turn that still runs."""
+AT_ONCE = 3
+"""How many snapshots are made at the same time: all are of one folder's disk."""
+PATIENCE = 60.0
+"""Seconds that a clean-up waits for a moment without a snapshot under way."""
 LINK, REPOSITORY = "120000", "160000"
 """Modes of a symbolic link and of a repository within the tree."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,127 +82,78 @@ class Shadow:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._git = Git(folder).run
 
     async def take(self, root: Path, timeout: float | None = None) -> str:
         """The tree of a folder as it is, without what its `.gitignore` leaves out.
 
-        Raises PygentError `limit` if git works longer than `timeout` seconds.
+        Raises PygentError `limit` if it takes longer than `timeout` seconds.
         """
-        async with self._index(root) as index:
-            return (await self._tree_of(root, index, timeout))[0]
+        return await _in_thread(lambda stop: self._take(root, "", stop)[0].hex(), timeout)
 
     async def over(self, tree: str, root: Path, texts: Mapping[Path, str]) -> str:
         """A tree of `root` with these texts in the place of their files."""
-        async with self._index(None) as index:
-            await self._git("read-tree", tree, index=index)
-            for file, text in texts.items():
-                await self._lay_over(file, root, text, index)
-            return await self._tree(index)
+        return await _in_thread(lambda stop: self._over(bytes.fromhex(tree), root, texts, {}, stop).hex())
 
     async def whole(self, root: Path, texts: Mapping[Path, str]) -> str:
         """The tree of a folder for somebody else: with the files of repositories inside it, and these texts
         in the place of their files.
         """
-        async with self._index(root) as index:
-            tree, inner = await self._tree_of(root, index)
-            entries = (await self._git("ls-files", "--stage", "-z", index=index)).split(b"\0")
-        links = [os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry[:6] == b"160000"]
-        if not (inner or links or texts):
-            return tree
-        async with self._index(None) as index:
-            await self._git("read-tree", tree, index=index)
-            for link in links:
-                await self._git("update-index", "--force-remove", "--", link, root=root, index=index)
-            for path in [*inner, *links]:
-                within = await self.whole(root / path, {})
-                await self._git("read-tree", f"--prefix={path}/", within, root=root, index=index)
+
+        def work(stop: Stop) -> str:
+            tree = self._whole(root, "", stop)
+            return (self._over(tree, root, texts, {}, stop) if texts else tree).hex()
+
+        return await _in_thread(work)
+
+    def _whole(self, root: Path, inside: str, stop: Stop) -> bytes:
+        tree, repositories = self._take(root, inside, stop)
+        trees = {
+            path: (FOLDER, self._whole(root, f"{inside}/{os.fsdecode(path)}".lstrip("/"), stop))
+            for path in repositories
+        }
+        return self._over(tree, root, {}, trees, stop) if trees else tree
+
+    def _over(self, tree: bytes, root: Path, texts: Mapping[Path, str], trees: Changes, stop: Stop) -> bytes:
+        """A tree with others in the place of its repositories, and texts in that of their files."""
+        self._make()
+        with self._shared(stop), _writing(Objects(self._folder)) as (objects, writer):
+            changes = dict(trees)
             for file, text in texts.items():
-                await self._lay_over(file, root, text, index)
-            return await self._tree(index)
+                found = files.status(file, root)
+                mode = EXECUTABLE if found is not None and found.st_mode & 0o100 else FILE
+                name = os.fsencode(file.relative_to(root))
+                changes[name] = (mode, writer.blob(text.encode("utf-8", "surrogateescape")))
+            return edited(tree, changes, objects, writer)
 
-    async def _lay_over(self, path: Path, root: Path, text: str, index: Path) -> None:
-        data = text.encode("utf-8", "surrogateescape")
-        blob = (await self._git("hash-object", "-w", "--stdin", given=data)).decode().strip()
-        mode = "100755" if os.access(path, os.X_OK) else "100644"
-        entry = f"{mode},{blob},{path.relative_to(root).as_posix()}"
-        await self._git("update-index", "--add", "--replace", "--cacheinfo", entry, root=root, index=index)
-
-    async def _tree_of(self, root: Path, index: Path, timeout: float | None = None) -> tuple[str, list[str]]:
-        """The tree of a folder, and the repositories inside that it passes over.
-
-        The folder's index may name contents that a clean-up has removed meanwhile: they are added anew.
-        """
-        try:
-            return await self._added(root, index, timeout)
-        except PygentError as error:
-            if error.code == "limit":
-                raise
-        await self._renew(root, index)
-        return await self._added(root, index, timeout)
-
-    async def _added(self, root: Path, index: Path, timeout: float | None) -> tuple[str, list[str]]:
-        left_out = await self._add(root, index, timeout)
-        return await self._tree(index), left_out
-
-    async def _renew(self, root: Path, index: Path) -> None:
-        """Let an index know no more than its paths, which stay in it where they are ignored by now."""
-        try:
-            listed = await self._git("ls-files", "--stage", "-z", root=root, index=index)
-        except PygentError:
-            listed = b""
-        await asyncio.to_thread(index.unlink, missing_ok=True)
-        await self._git("update-index", "-z", "--index-info", root=root, index=index, given=listed)
-
-    async def _add(self, root: Path, index: Path, timeout: float | None = None) -> list[str]:
-        """Bring an index up to the folder; returns repositories inside that can't be added.
-
-        A repository without a commit can be neither added nor passed over; nor can a file that we may not
-        read, such as a container's, which stays in the index as it was.
-        """
-        left_out, unreadable = list[str](), list[str]()
-        while True:
-            exclude = [f":(exclude,literal){path}" for path in [*left_out, *unreadable]]
-            try:
-                await self._git("add", "-A", "--", ".", *exclude, root=root, index=index, timeout=timeout)
-            except GitFailed as error:
-                unborn, closed = UNBORN.search(error.said), UNREADABLE.search(error.said)
-                if (unborn or closed) is None or len(exclude) > 50:
-                    raise
-                left_out += [unborn[1]] if unborn else []
-                unreadable += [closed[1]] if closed else []
-            else:
-                return left_out
-
-    async def _tree(self, index: Path) -> str:
-        return (await self._git("write-tree", index=index)).decode().strip()
-
-    @contextlib.asynccontextmanager
-    async def _index(self, root: Path | None) -> AsyncIterator[Path]:
-        """A private index, begun as the folder's last one and then kept as that; without a folder empty.
-
-        Git would take a lock on a common one, and a snapshot beside another, or after a kill -9, would fail.
-        """
-        await self._make()
-        kept = None if root is None else self._kept(root)
-        private = self._folder / f"index-{secrets.token_hex(8)}.new"
-        try:
-            if kept is not None and kept.exists():
-                await asyncio.to_thread(shutil.copy2, kept, private)
-            yield private
-            if kept is not None and private.exists():
-                private.replace(kept)
-        except OSError as error:
-            raise PygentError("conflict", f"A snapshot can't be kept: {error}.") from error
-        finally:
-            for left in (private, private.with_name(f"{private.name}.lock")):
-                left.unlink(missing_ok=True)
+    def _take(self, root: Path, inside: str, stop: Stop) -> tuple[bytes, list[bytes]]:
+        """The tree of a folder, and the repositories in it that it does not hold the files of."""
+        self._make()
+        kept = self._kept(root / inside)
+        with self._shared(stop):
+            cleaned = self._cleaned()
+            known, doubtful = cache.load(kept, cleaned)
+            with _writing(Objects(self._folder)) as (objects, writer):
+                if doubtful or (known.tree and not objects.exists(known.tree)):
+                    known = scan.doubted(known, objects)
+                scanned = scan.Scan(root, inside, writer, stop)
+                found = scanned.run(known)
+                tree = scan.written(found, writer)
+            if scanned.changed or doubtful:
+                cache.save(kept, found, cleaned)
+        return tree, scanned.repositories
 
     def _kept(self, root: Path) -> Path:
         return self._folder / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:24]}"
 
+    def _cleaned(self) -> int:
+        """When objects were removed last."""
+        try:
+            return (self._folder / "cleaned").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def forget(self, root: Path) -> None:
-        """Keep no index of a folder that is no longer there."""
+        """Know nothing of a folder that is no longer there."""
         self._kept(root).unlink(missing_ok=True)
 
     async def entries(self, before: str, after: str) -> list[Entry]:
@@ -199,99 +161,125 @@ class Shadow:
 
         Files of a folder that became a repository are not gone.
         """
-        raw = _raw(await self._compare("--raw", "--no-abbrev", "-z", before, after))
-        lines = _lines(await self._compare("--numstat", "-z", before, after))
-        found = (f"{path}/" for path, *versions in raw if any(v and v.mode == REPOSITORY for v in versions))
-        inner = tuple(found)
-        return [Entry(path, old, new, *lines[path]) for path, old, new in raw if not path.startswith(inner)]
+
+        def work(stop: Stop) -> list[Entry]:
+            objects = Objects(self._folder)
+            found = difference.changes(bytes.fromhex(before), bytes.fromhex(after), objects)
+            inner = tuple(
+                change.path + b"/"
+                for change in found
+                if any(side and f"{side.mode:o}" == REPOSITORY for side in (change.old, change.new))
+            )
+            made = []
+            for change in found:
+                stop.check()
+                if not change.path.startswith(inner):
+                    added, removed = difference.lines(change, objects) or (None, None)
+                    path, sides = os.fsdecode(change.path), (_version(change.old), _version(change.new))
+                    made.append(Entry(path, *sides, added, removed))
+            return made
+
+        return await _in_thread(work)
 
     async def diff(self, before: str, after: str) -> str:
         """The unified diff between two trees; binary files are only named."""
-        return (await self._compare("-p", before, after)).decode("utf-8", "replace")
+        return (await self._compare(before, after, binary=False)).decode("utf-8", "replace")
 
     async def patch(self, before: str, after: str) -> bytes:
         """The diff as `git apply` takes it, to the byte and with binary files."""
-        return await self._compare("-p", "--binary", before, after)
+        return await self._compare(before, after, binary=True)
+
+    async def _compare(self, before: str, after: str, *, binary: bool) -> bytes:
+        def work(stop: Stop) -> bytes:
+            objects = Objects(self._folder)
+            made = []
+            for change in difference.changes(bytes.fromhex(before), bytes.fromhex(after), objects):
+                stop.check()
+                made.append(difference.text(change, objects, binary=binary))
+            return b"".join(made)
+
+        return await _in_thread(work)
 
     async def content(self, version: Version) -> bytes:
         """The bytes of a file, or the target of a link."""
-        return await self._git("cat-file", "blob", version.blob)
+        return await _in_thread(lambda stop: Objects(self._folder).read(bytes.fromhex(version.blob)))
 
     async def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         """A text with the changes of both sides; None where they touch, or where it is no text."""
-        if any(b"\0" in text[:8192] for text in (base, ours, theirs)):
-            return None
-        with tempfile.TemporaryDirectory(prefix="pygent-merge-") as place:
-            names = _written(Path(place), {"ours": ours, "base": base, "theirs": theirs})
-            try:
-                return await self._git("merge-file", "-p", "--quiet", *names)
-            except PygentError:
-                return None
+        return await _in_thread(lambda stop: merged(base, ours, theirs))
 
     async def check_out(self, tree: str, target: Path) -> None:
         """Put the files of a tree into a folder that is not there yet, whole or not at all."""
+        await _in_thread(lambda stop: self._check_out(bytes.fromhex(tree), target, stop))
+
+    def _check_out(self, tree: bytes, target: Path, stop: Stop) -> None:
+        self._make()
         making = target.with_name(f"{target.name}.new")
-        await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
-        await asyncio.to_thread(making.mkdir, mode=0o700, parents=True)
-        async with self._index(target) as index:
-            await self._git("read-tree", "--reset", "-u", tree, root=making, index=index)
-            making.replace(target)
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700, parents=True)
+        with self._shared(stop):
+            cleaned = self._cleaned()
+            handle = files.open_folder(making)
+            try:
+                known = check_out(tree, handle, Objects(self._folder), stop)
+            finally:
+                os.close(handle)
+            cache.save(self._kept(target), cache.released(known, cache.now()), cleaned)
+        making.replace(target)
 
     async def clean(self, wanted: Sequence[str], limit: int) -> int:
         """Keep the wanted snapshots and those of the last hours; returns how many bytes are left.
 
         Where the wanted ones need more than `limit` bytes, the last of them go, half of them at a time.
         """
-        if not (self._folder / "HEAD").exists():
-            return 0
-        await asyncio.to_thread(self._remove_indexes)
-        known = await self._git("cat-file", "--batch-check", given="\n".join(wanted).encode())
-        trees = [line.split()[0] for line in known.decode().splitlines() if not line.endswith("missing")]
-        while trees and await self._usage(trees) > limit:
-            trees = trees[: len(trees) // 2]
-        await self._refer(trees)
-        await self._git("gc", "--quiet", f"--prune={KEPT}")
-        return await asyncio.to_thread(_size, self._folder)
 
-    async def _usage(self, trees: Sequence[str]) -> int:
-        """Bytes on disk of everything in these trees."""
-        given = "\n".join([*trees, ""]).encode()
-        return int(await self._git("rev-list", "--objects", "--disk-usage", "--stdin", given=given))
+        def work(stop: Stop) -> int:
+            if not (self._folder / "HEAD").exists():
+                return 0
+            self._remove_strays()
+            alone = functools.partial(self._locked, fcntl.LOCK_EX, Stop(PATIENCE))
+            return cleanup.clean(self._folder, wanted, limit, KEPT, alone)
 
-    async def _refer(self, trees: Sequence[str]) -> None:
-        """Let git know what is in use: what no ref leads to goes in the next clean-up."""
-        old = (await self._git("for-each-ref", "--format=%(refname)", "refs/snapshots")).decode().split()
-        names = {f"refs/snapshots/{tree}": tree for tree in trees}
-        orders = [f"delete {name}" for name in old if name not in names]
-        orders += [f"update {name} {tree}" for name, tree in names.items()]
-        await self._git("update-ref", "--stdin", given="\n".join([*orders, ""]).encode())
+        return await _in_thread(work)
 
-    def _remove_indexes(self) -> None:
-        """Remove what killed snapshots left, and indexes of folders that nobody has used for a month."""
+    def _remove_strays(self) -> None:
+        """Remove what killed snapshots left, and what is known of folders not used for a month."""
+        strays = ("index-*.new*", "objects/pack/tmp_*", "objects/??/tmp_*", "objects/tmp_clean_*/*")
+        for path in (path for pattern in strays for path in self._folder.glob(pattern)):
+            _remove_older(path, DAY)
         for path in self._folder.glob("index-*"):
-            age = time.time() - path.stat().st_mtime
-            if age > (DAY if ".new" in path.name else 30 * DAY):
-                path.unlink(missing_ok=True)
+            _remove_older(path, 30 * DAY)
+        for path in self._folder.glob("objects/tmp_clean_*"):
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
-    async def _compare(self, *arguments: str) -> bytes:
-        options = ("-r", "--no-renames", "--no-ext-diff", "--no-textconv")
-        try:
-            return await self._git("diff-tree", *options, *arguments)
-        except PygentError as error:
-            if "bad object" in error.message or "unable to read tree" in error.message:
-                raise PygentError("notFound", "The snapshot is no longer kept.") from error
-            raise
+    def _shared(self, stop: Stop) -> contextlib.AbstractContextManager[None]:
+        """While objects are looked for and added none is removed."""
+        return self._locked(fcntl.LOCK_SH, stop)
 
-    async def _make(self) -> None:
+    @contextlib.contextmanager
+    def _locked(self, how: int, stop: Stop) -> Iterator[None]:
+        with (self._folder / "lock").open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, how | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    stop.check()
+                    time.sleep(0.01)
+            yield
+
+    def _make(self) -> None:
         """Make the repository unless it is there: beside its place, so that nobody sees it half made."""
         if (self._folder / "info" / "attributes").exists():
             return
-        with tempfile.TemporaryDirectory(prefix="shadow-", dir=_made(self._folder.parent)) as place:
-            making = _made(Path(place) / "git")
-            await Git(making).run(
-                "init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(making)
-            )
-            (making / "info").mkdir(exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="shadow-", dir=self._folder.parent) as place:
+            making = Path(place) / "git"
+            for folder in ("objects/pack", "refs/heads", "info"):
+                (making / folder).mkdir(mode=0o700, parents=True)
+            (making / "HEAD").write_text("ref: refs/heads/main\n")
+            (making / "config").write_text(CONFIG)
             (making / "info" / "attributes").write_text(ATTRIBUTES)
             try:
                 making.replace(self._folder)
@@ -302,48 +290,49 @@ class Shadow:
                 raise PygentError("conflict", f"{self._folder} is no repository of ours.", fix) from error
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+@contextlib.contextmanager
+def _writing(objects: Objects) -> Iterator[tuple[Objects, Writer]]:
+    with Writer(objects) as writer:
+        yield objects, writer
 
 
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _remove_older(path: Path, seconds: float) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > seconds:
+            path.unlink()
 
 
-def _written(place: Path, texts: Mapping[str, bytes]) -> list[str]:
-    """Put texts into files; their names."""
-    for name, text in texts.items():
-        (place / name).write_bytes(text)
-    return [str(place / name) for name in texts]
+def _version(side: difference.Side | None) -> Version | None:
+    return None if side is None else Version(f"{side.mode:06o}", side.oid.hex())
 
 
 def blob_of(data: bytes) -> str:
     """The id that git gives to a content."""
-    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
-    digest.update(data)
-    return digest.hexdigest()
+    return id_of(BLOB, data).hex()
 
 
-def _raw(data: bytes) -> list[tuple[str, Version | None, Version | None]]:
-    """The files of `diff-tree --raw -z`: path, and the versions before and after."""
-    words = data.decode("utf-8", "surrogateescape").split("\0")[:-1]
-    found = []
-    for head, path in zip(words[::2], words[1::2], strict=True):
-        old_mode, new_mode, old, new, _ = head.lstrip(":").split(" ")
-        found.append((path, _version(old_mode, old), _version(new_mode, new)))
-    return found
+async def _in_thread(work: Callable[[Stop], Made], timeout: float | None = None) -> Made:
+    """Do work in a thread.  Cancelled, it returns when the work has ended.  Raises PygentError."""
+    stop = Stop()
+    running = _threads().submit(_guarded, work, stop, timeout)
+    answer = asyncio.wrap_future(running)
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        stop.cancelled = True
+        if not running.cancel():
+            await asyncio.wait({answer})
+        raise
 
 
-def _version(mode: str, blob: str) -> Version | None:
-    return None if mode == "000000" else Version(mode, blob)
+def _guarded(work: Callable[[Stop], Made], stop: Stop, timeout: float | None) -> Made:
+    stop.begin(timeout)
+    try:
+        return work(stop)
+    except OSError as error:
+        raise PygentError("conflict", f"A snapshot can't be kept: {error}.") from error
 
 
-def _lines(data: bytes) -> dict[str, tuple[int | None, int | None]]:
-    """Of `diff-tree --numstat -z`: the lines added and removed by path; None for binary files."""
-    found: dict[str, tuple[int | None, int | None]] = {}
-    for row in data.decode("utf-8", "surrogateescape").split("\0")[:-1]:
-        added, removed, path = row.split("\t", 2)
-        found[path] = (None, None) if added == "-" else (int(added), int(removed))
-    return found
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="snapshot")

@@ -196,10 +196,18 @@ def test_a_folder_that_is_not_trusted(pygent: Pygent, workspace: Path) -> None:
     assert "pygent trust" in fix
 
 
-def test_git_that_is_missing(pygent: Pygent, tmp_path: Path) -> None:
-    status, message, fix = found(pygent(DONE), "git", PATH=tools_without(tmp_path, "git"))
-    assert (status, fix) == ("warn", "Install git.")
-    assert "undone" in message
+def test_snapshots_need_no_git(pygent: Pygent, tmp_path: Path) -> None:
+    status, message, _ = found(pygent(DONE), "snapshots", PATH=tools_without(tmp_path, "git"))
+    assert (status, "libgit2" in message) == ("ok", True)
+
+
+def test_a_library_for_snapshots_that_is_broken(pygent: Pygent, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/pygit2.py").write_text("raise ImportError('a library is missing')\n")
+    status, message, fix = found(pygent(DONE), "snapshots", PYTHONPATH=str(tmp_path / "broken"))
+    assert status == "fail"
+    assert "a library is missing" in message
+    assert "pygit2" in fix
 
 
 def test_a_terminal_without_our_characters(pygent: Pygent) -> None:
