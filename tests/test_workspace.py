@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pygent.errors import PygentError, ToolError
-from pygent.workspace import Workspace, check_root, is_protected
+from pygent.protected import is_protected
+from pygent.workspace import Workspace, check_root
 
 
 @pytest.fixture

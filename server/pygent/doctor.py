@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from typing import Literal
 from urllib.parse import urlsplit
 
+from pygent import programs
 from pygent.app import App
 from pygent.errors import ModelError, PygentError, SandboxUnavailable
 from pygent.folder import Folder
@@ -146,7 +146,7 @@ def _terminal(encoding: str | None) -> list[Check]:
 
 
 def _git(folder: Folder) -> Check:
-    if shutil.which("git", path=folder.launch.environ.get("PATH")):
+    if programs.find("git", folder.launch.environ.get("PATH")):
         return Check(id="git", status="ok", message="git is installed")
     message = "git is not installed, so turns can't be undone, nor tasks compared and taken over"
     return Check(id="git", status="warn", message=message, fix="Install git.")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pygent import programs
 from pygent.errors import PygentError
 
 OPTIONS = (
@@ -40,7 +40,7 @@ AT_ONCE = 3
 
 def available() -> bool:
     """Whether git is installed."""
-    return shutil.which("git") is not None
+    return programs.find("git") is not None
 
 
 class GitFailed(PygentError):
@@ -86,7 +86,7 @@ class Git:
         return out
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        program = shutil.which("git")
+        program = programs.find("git")
         if program is None:
             raise PygentError(
                 "unsupported", "git is not installed, so there are no snapshots.", "Install git."
@@ -95,7 +95,7 @@ class Git:
 
     def _environment(self, root: Path | None, index: Path | None) -> dict[str, str]:
         return {
-            "PATH": f"{Path(shutil.which('git') or '/').parent}:/usr/bin:/bin",
+            "PATH": f"{Path(programs.find('git') or '/').parent}:/usr/bin:/bin",
             "LC_ALL": "C",
             "HOME": "/nonexistent",
             "GIT_DIR": str(self._folder),

@@ -11,7 +11,8 @@ from pathlib import Path
 from pygent.errors import PygentError, ToolError
 from pygent.files import write_atomic
 from pygent.gitignore import walk
-from pygent.workspace import Workspace, is_protected
+from pygent.protected import is_protected
+from pygent.workspace import Workspace
 
 
 def unsaved(workspace: Workspace) -> dict[Path, str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pygent import files
 from pygent.errors import ToolError
+from pygent.protected import is_protected
 from pygent.records import Wire
 from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version, blob_of
-from pygent.workspace import MAX_TEXT, Workspace, is_protected
+from pygent.workspace import MAX_TEXT, Workspace
 
 EXECUTABLE = "100755"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pygent import programs
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Report, Sandbox, tree
@@ -32,6 +33,7 @@ async def open_sandbox(
     """
     tree.conceal()
     profile = Profile.of(settings, root, state, environ)
+    programs.avoid(root, *settings.sandbox.writable_paths)
     wanted = profile.requested
     if wanted == "0":
         return await _without_docker(profile, "Docker is switched off", report)

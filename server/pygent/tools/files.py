@@ -10,9 +10,10 @@ from msgspec import Meta
 
 from pygent import files
 from pygent.errors import ToolError
+from pygent.protected import is_protected
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.edits import nearest, replace, unified_diff
-from pygent.workspace import Text, Workspace, is_protected, printable
+from pygent.workspace import Text, Workspace, printable
 
 MAX_LINES = 2000
 MAX_KEPT = 65 * 1024 * 1024
