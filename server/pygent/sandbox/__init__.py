@@ -13,8 +13,7 @@ class CommandResult(Wire, frozen=True, kw_only=True):
     """How a command ended.
 
     `output` is stdout and stderr in the order of arrival, decoded tolerantly, without terminal escapes,
-    capped with head and tail; where it was cut, `full_output` names a file with all of it.  `notice` says
-    what became of protected files meanwhile.
+    capped with head and tail; where it was cut, `full_output` names a file with all of it.
     `exit_code` is None when the command was killed by the time limit.  `duration_ms` is wall clock.
     """
 
@@ -25,7 +24,6 @@ class CommandResult(Wire, frozen=True, kw_only=True):
     exit_code: int | None = None
     full_output: str | None = None
     hint: str | None = None
-    notice: str | None = None
 
 
 class SandboxStatus(Wire, frozen=True, kw_only=True):
@@ -78,13 +76,15 @@ class Sandbox(Protocol):
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
         background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command to its end.
 
         `timeout` in seconds kills the whole process tree; cancelling the calling task does the same and
         lets CancelledError through.  `on_output` gets cleaned text as it is produced.  `outputs` is where an
         output too long for the model is kept whole.  `background` says that people go on working beside it:
-        it is ended when a file with secrets comes up that it could read.
+        it is ended when a file with secrets comes up that it could read.  `on_notice` hears what became of
+        protected files meanwhile, also of a call that is cancelled.
         Raises SandboxUnavailable when the sandbox itself fails.
         """
 

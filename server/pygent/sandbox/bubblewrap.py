@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from pygent import programs
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
@@ -95,6 +93,7 @@ class BubblewrapSandbox:
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
         background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         if self._private is None:  # an agent that runs no command needs no folders
@@ -118,9 +117,9 @@ class BubblewrapSandbox:
             )
             mark = secrets.token_hex(8)
             output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
-            watch = partial(self._guards.watching, taken, background=background)
+            watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
             done = await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
-        return replace(told(command, done), notice=self._guards.became(taken))
+        return told(command, done)
 
     async def close(self) -> None:
         """Remove the private folders."""

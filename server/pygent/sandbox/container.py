@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pygent.sandbox.profile import Profile
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
 HOME = "/home/agent"
+NULL = "1:3"
+"""The numbers of /dev/null (devices.txt)."""
 WORKDIR = "/workspace"
 WAIT = ["/bin/sh", "-c", "while read -r line; do (:); done"]
 """The first process of a container without Python: it ends with its input, and at each line of it waits for
@@ -108,15 +111,18 @@ def mounts(profile: Profile, taken: Taken) -> list[tuple[str, str, bool]]:
 
 
 def identities(profile: Profile, taken: Taken) -> dict[str, str]:
-    """What must be found at the places inside: device and inode, of what hides a secret the numbers of
-    the device.  Of a link they are its own: what it names, which the engine would mount, is another file.
+    """What must be found at the places inside: device and inode, of what hides a secret the device's numbers.
+
+    No place may show a link's: the engine would mount what it names.
     """
+    looked = {f"{WORKDIR}/{name}": identity for name, identity in taken.kept.items()}
     wanted = {}
     for source, target, _ in mounts(profile, taken):
         with contextlib.suppress(FileNotFoundError):
             there = os.lstat(source)
-            wanted[target] = "1:3" if source == os.devnull else f"{there.st_dev}:{there.st_ino}"
-    return wanted
+            device, inode = looked.get(target, (there.st_dev, there.st_ino))
+            wanted[target] = "a link" if stat.S_ISLNK(there.st_mode) else f"{device}:{inode}"
+    return wanted | {f"{WORKDIR}/{name}": NULL for name in taken.hidden}
 
 
 def _passwd(state: Path, uid: int, gid: int) -> Path:

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import msgspec
-
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
@@ -83,16 +81,17 @@ class DockerSandbox:
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
         background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         line = await self._connected()
         now = await self._guards.look()
         taken = replace(self._taken, loose=now.loose, there=now.there)
-        with self._guards.watching(taken, partial(self._give_up, line), background=background):
-            done = await self._run(
+        end = partial(self._give_up, line)
+        with self._guards.watching(taken, end, background=background, on_notice=on_notice):
+            return await self._run(
                 line, command, timeout=timeout, on_output=on_output, env=env, outputs=outputs
             )
-        return msgspec.structs.replace(done, notice=self._guards.became(taken))
 
     async def close(self) -> None:
         """End the container with everything in it."""

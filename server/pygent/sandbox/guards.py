@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pygent import files, programs
@@ -58,6 +58,7 @@ class _Running:
     identities: frozenset[Identity]
     background: bool
     end: Callable[[str], None]
+    on_notice: Callable[[str], None] | None
 
 
 class Guards:
@@ -68,8 +69,9 @@ class Guards:
         self._confined = confined
         self._survey = Survey(profile.root)
         self._marks = Marks(profile.root)
-        self._looked = False
+        self._first = asyncio.Lock()
         self._running: list[_Running] = []
+        self._last: Mapping[str, Entry] | None = None
         self._asking: asyncio.Task[None] | None = None
         within = [path for path in profile.limits.read_only_paths if profile.root in path.parents]
         self._named = [self._name(path) for path in [*within, *programs.own_files(profile.root)]]
@@ -80,9 +82,9 @@ class Guards:
 
     async def look(self) -> Taken:
         """What there is now.  The first look reads the whole tree."""
-        if not self._looked:
-            await asyncio.to_thread(self._survey.look)
-            self._looked = True
+        async with self._first:
+            if self._last is None:
+                self._last = await asyncio.to_thread(self._survey.look)
         return self._take(self._survey.look())
 
     def became(self, taken: Taken) -> str | None:
@@ -101,14 +103,23 @@ class Guards:
         )
 
     @contextlib.contextmanager
-    def watching(self, taken: Taken, end: Callable[[str], None], *, background: bool) -> Iterator[None]:
+    def watching(
+        self,
+        taken: Taken,
+        end: Callable[[str], None],
+        *,
+        background: bool,
+        on_notice: Callable[[str], None] | None,
+    ) -> Iterator[None]:
         """Call `end` with a reason as soon as something that the command must not touch is within its reach.
 
         What a command itself makes can't be told from what a person puts there: new secrets end only what
-        runs in the background.
+        runs in the background.  `on_notice` hears what became of protected files: of what runs in the
+        background at once, of others at their end.
         """
-        running = _Running(taken, frozenset(taken.mounted.values()), background, end)
+        running = _Running(taken, frozenset(taken.mounted.values()), background, end, on_notice)
         self._running.append(running)
+        self._last = {}
         if len(self._running) == 1:
             self._begin()
         try:
@@ -118,6 +129,7 @@ class Guards:
             self._running.remove(running)
             if not self._running:
                 self._end()
+            self._tell(running)
 
     def close(self) -> None:
         """Look no more."""
@@ -216,16 +228,27 @@ class Guards:
         entries = self._survey.look()
         if heard is not None and self._survey.handle is None:  # it had to give up listening
             self._asking = asyncio.create_task(self._ask())
+        named = {name: Entry("code", identity, 0) for name, identity in self._named_now().items()}
+        if (entries := {**entries, **named}) == self._last:
+            return
+        self._last = entries
         for running in list(self._running):
-            for name, entry in entries.items():
-                if entry.kind != "told" and (reason := _exposed(name, entry, running)):
-                    running.end(reason)
-                    break
+            found = (_exposed(name, entry, running) for name, entry in entries.items())
+            if self._confined and (reason := next(filter(None, found), None)):
+                running.end(reason)
+            if running.background:
+                self._tell(running)
+
+    def _tell(self, running: _Running) -> None:
+        if running.on_notice is not None and (text := self.became(running.taken)):
+            running.on_notice(text)
+            now = self._take(self._survey.look())
+            running.taken = replace(running.taken, loose=now.loose, there=now.there)
 
 
 def _exposed(name: str, entry: Entry, running: _Running) -> str | None:
     """Why a command must end because of an entry; None if it need not."""
-    if entry.identity in running.identities:
+    if entry.kind == "told" or entry.identity in running.identities:
         return None
     if name in running.taken.mounted:
         return (
@@ -246,4 +269,5 @@ def _below(name: str, kept: Mapping[str, Identity]) -> bool:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    shown = ", ".join(names[:MOST_NAMED]) + more
+    return "".join(sign if sign.isprintable() else f"\\u{{{ord(sign):x}}}" for sign in shown)

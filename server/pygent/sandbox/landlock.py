@@ -13,10 +13,9 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from msgspec.structs import replace
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
@@ -90,6 +89,7 @@ class LandlockSandbox:
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
         background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         line = limited(command, self._profile, processes=False)
@@ -100,8 +100,9 @@ class LandlockSandbox:
         mark = new_mark()
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
-        done = told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
-        return replace(done, notice=self._guards.became(taken))
+        watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
+        done = await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
+        return told(command, done)
 
     async def close(self) -> None:
         """Remove the private folders."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
@@ -62,6 +61,7 @@ class LocalSandbox:
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
         background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         root = self._profile.root
@@ -77,8 +77,8 @@ class LocalSandbox:
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
         taken = await self._guards.look()
-        done = await run_process(spawn, output=output, mark=mark, timeout=timeout)
-        return replace(done, notice=self._guards.became(taken))
+        watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
+        return await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
 
     async def close(self) -> None:
         """Commands end with their calls: nothing is left of them."""

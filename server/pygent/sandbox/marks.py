@@ -41,9 +41,10 @@ class Marks:
                 status = tuple(_statuses(folder, last))
         except OSError as error:
             return f"error {error.errno}"
-        if self._known.get(name, ((), ""))[0] != status:
-            self._known[name] = status, self._contents(name, status)
-        return self._known[name][1]
+        known = self._known.get(name)
+        if known is None or known[0] != status:
+            known = self._known[name] = status, self._contents(name, status)
+        return known[1]
 
     def _contents(self, name: str, status: _Status) -> str:
         seen = hashlib.sha256()

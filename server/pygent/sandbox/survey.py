@@ -61,9 +61,9 @@ class Survey:
 
     def look(self) -> dict[str, Entry]:
         """What is there now."""
-        here = os.stat(self._root)  # noqa: PTH116 - as the others
         root = self._folders.get("")
-        if root is None or root.known[0] != here.st_ino:
+        here = self._known("")
+        if root is None or here is None or root.known[0] != here[0]:
             self._forget("")
             changed = {""}
         else:
@@ -103,7 +103,7 @@ class Survey:
 
     def _known(self, name: str) -> tuple[int, int] | None:
         try:
-            found = os.lstat(f"{self._root}/{name}")
+            found = os.stat(f"{self._root}/{name}", follow_symlinks=not name)  # noqa: PTH116
         except OSError:
             return None
         return found.st_ino, found.st_ctime_ns
