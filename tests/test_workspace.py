@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pygent.errors import PygentError, ToolError
-from pygent.workspace import Workspace, check_root, is_protected
+from pygent.protected import is_protected
+from pygent.workspace import Workspace, check_root
 
 
 @pytest.fixture
@@ -263,6 +264,7 @@ PROTECTED = [
     ".vscode/tasks.json",
     ".env",
     ".Envrc",
+    "src/pygent.toml",
 ]
 
 
@@ -272,7 +274,7 @@ def test_what_runs_code_outside_is_protected(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["git", ".gitignore", "src/pygent.toml", "environment", ".github/workflows/ci.yml"]
+    "name", ["git", ".gitignore", "src/pygent.toml.md", "environment", ".github/workflows/ci.yml"]
 )
 def test_what_is_merely_alike_is_not(name):
     assert not is_protected(name)

@@ -4,6 +4,13 @@ Importing the package reads no file, no environment and starts nothing; the name
 loaded when they are first used.
 """
 
+import os
+import sys
+
+if sys.argv[:1] == ["-m"] and any(word.startswith("pygent") for word in sys.orig_argv[1:]):
+    # `python -m pygent…` looks for modules in the working directory first, which may be a stranger's folder.
+    sys.path[:1] = [entry for entry in sys.path[:1] if entry != os.getcwd()]  # noqa: PTH109 - without pathlib
+
 from pygent.lazily import lazily
 
 TYPE_CHECKING = False  # checkers know the name; importing typing would cost what `--version` takes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pygent import initial_files, saved
+from pygent import initial_files, programs, saved
 from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.config.settings import ToolModule
 from pygent.errors import PygentError
@@ -55,6 +55,7 @@ class Folder:
         parent: Folder | None = None,
     ) -> None:
         self.root = check_root(root, launch.home)
+        programs.avoid(self.root)
         self.uri = self.root.as_uri()
         self.launch = launch
         self._editor = editor or {}

@@ -25,9 +25,10 @@ from pygent.config import TABLE, VARIABLES, Config, wire
 from pygent.errors import PygentError
 from pygent.files import write_atomic
 from pygent.gitignore import walk
+from pygent.protected import is_secret
 from pygent.records import Persona, Wire, now_ms
 from pygent.redaction import SHORTEST
-from pygent.workspace import check_root, is_secret
+from pygent.workspace import check_root
 
 FORMAT = 1
 MASK = b"[secret]"

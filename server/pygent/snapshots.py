@@ -12,7 +12,8 @@ from pathlib import Path
 from pygent import file_trees, files
 from pygent.errors import PygentError, ToolError
 from pygent.gitignore import walk
-from pygent.workspace import Workspace, is_protected
+from pygent.protected import is_protected
+from pygent.workspace import Workspace
 
 MAX_COPIED = 1 << 30
 """Bytes of one file that is copied: a command can make a file that claims any size."""

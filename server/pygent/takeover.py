@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pygent import file_trees, files
 from pygent.errors import ToolError
+from pygent.protected import is_protected
 from pygent.records import Wire
 from pygent.shadow import LINK, REPOSITORY, Entry, Shadow, Version, blob_of
 from pygent.snapshots import MAX_COPIED
-from pygent.workspace import MAX_TEXT, Workspace, is_protected
+from pygent.workspace import MAX_TEXT, Workspace
 
 EXECUTABLE = "100755"
 

@@ -19,41 +19,6 @@ MAX_TEXT = 10 * 1024 * 1024
 MAX_SHOWN = 20_000
 """Characters of the present text that the model is shown when its change was made for another one."""
 
-PROTECTED = (
-    ".git",
-    ".gitmodules",
-    ".vscode",
-    ".idea",
-    ".zed",
-    ".devcontainer",
-    ".pygent",
-    ".pygent.toml",
-    "pygent.toml",
-    ".mcp.json",
-    ".envrc",
-    ".husky",
-    ".pre-commit-config.yaml",
-)
-"""What the agent may read and not change by itself: writing it would run code, or loosen settings, outside
-of the sandbox (CVE-2025-53773 is an agent that did)."""
-
-SECRETS = (".env", ".env.local", ".env.production", ".env.development", ".netrc", ".npmrc", ".pypirc")
-"""Files that hold secrets: commands see them empty, and tools don't show them by themselves."""
-
-
-def is_protected(name: str) -> bool:
-    """Whether a path relative to the workspace is, or lies in, what is protected.
-
-    Upper and lower case are one, as on the file systems where `.GIT` is `.git` (CVE-2025-59944).
-    """
-    parts = name.lower().split("/")
-    return parts[0] in PROTECTED or parts[0] in SECRETS or ".git" in parts
-
-
-def is_secret(name: str) -> bool:
-    """Whether a path is that of a file with secrets, in the workspace's root or deeper."""
-    return name.lower().rpartition("/")[2] in SECRETS
-
 
 class Documents(Protocol):
     """The editor's open buffers, which are truer than the files on disk."""

@@ -30,7 +30,9 @@ async def cmd(talk: Talk, rest: str) -> None:
 
     async def work() -> None:
         sandbox = await talk.where.folder.sandbox(lambda text: talk.console.say(text, "dim"))
-        done = await sandbox.run(rest, on_output=talk.console.answer)
+        done = await sandbox.run(
+            rest, on_output=talk.console.answer, on_notice=lambda text: talk.console.say(text, "yellow")
+        )
         if not done.output.endswith("\n"):
             talk.console.answer("\n")
         if done.exit_code:

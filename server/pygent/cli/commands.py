@@ -54,7 +54,11 @@ async def sandbox(given: argparse.Namespace, environ: Mapping[str, str], console
             if not given.words:
                 raise UsageError("sandbox run needs a command")
             live = None if given.json else console.answer
-            done = await box.run(" ".join(given.words), on_output=live)
+            done = await box.run(
+                " ".join(given.words),
+                on_output=live,
+                on_notice=lambda text: console.say(text, "yellow"),
+            )
             if given.json:
                 console.json(done)
             return 124 if done.timed_out else done.exit_code or 0

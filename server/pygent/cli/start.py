@@ -11,6 +11,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from pygent import programs
 from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
 from pygent.cli.parser import parse
@@ -23,6 +24,7 @@ CANCELLED = 130
 def start(arguments: list[str]) -> int:
     """Parse, run, and turn whatever goes wrong into a message and a code."""
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it; passed down from here
+    programs.own_process()
     console = Console.standard(environ)
     given = argparse.Namespace(json=False)
     try:

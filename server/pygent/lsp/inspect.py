@@ -160,8 +160,8 @@ async def sandbox_run(server: PygentServer, args: Run) -> Any:
     if args.timeout is not None and args.timeout <= 0:
         raise InvalidArgument("timeout", "a number of seconds above 0")
     sandbox = await server.folder(args.folder_uri).sandbox(server.say)
-    done = msgspec.to_builtins(await sandbox.run(args.command, timeout=args.timeout))
-    return {"exitCode": None, **done}
+    done = await sandbox.run(args.command, timeout=args.timeout, on_notice=server.say)
+    return {"exitCode": None, **msgspec.to_builtins(done)}
 
 
 @command("pygent.sandbox.restart", "as `pygent.sandbox.status`")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pygent import files
 from pygent.gitignore import walk
-from pygent.workspace import is_secret
+from pygent.protected import is_secret
 
 FRESH = 5.0
 """Seconds for which a list of names is taken as it is; after that it is read again, besides.  A list that

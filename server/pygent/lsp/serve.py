@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pygent import __version__
+from pygent import __version__, programs
 from pygent.lsp.server import Host, PygentServer, soon
 from pygent.lsp.trace import ToClients, log_to
 from pygent.lsp.transport import claim_streams, read_in_thread, write_in_thread
@@ -36,6 +36,7 @@ def serve(argv: Sequence[str] | None) -> int:
     environ = dict(os.environ)  # noqa: TID251 - the one place where the server reads it; passed down from here
     # Whatever starts in this process from now on does not inherit the key.
     os.environ.pop("OPENAI_API_KEY", None)  # noqa: TID251
+    programs.own_process()
     log_to(given.log_file or state_folder() / "server.log", given.log_level)
     log.info("pygent-server %s begins", __version__)
     host = Host(lambda: _app(environ, given.config), given.config)

@@ -75,12 +75,16 @@ class Sandbox(Protocol):
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
+        background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command to its end.
 
         `timeout` in seconds kills the whole process tree; cancelling the calling task does the same and
         lets CancelledError through.  `on_output` gets cleaned text as it is produced.  `outputs` is where an
-        output too long for the model is kept whole.
+        output too long for the model is kept whole.  `background` says that people go on working beside it:
+        it is ended when a file with secrets comes up that it could read.  `on_notice` hears what became of
+        protected files meanwhile, also of a call that is cancelled.
         Raises SandboxUnavailable when the sandbox itself fails.
         """
 

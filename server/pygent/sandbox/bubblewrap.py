@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from pygent import programs
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
+from pygent.sandbox.guards import Guards, Taken
 from pygent.sandbox.host import AGENT, Private, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
+from pygent.sandbox.pins import Pins
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import limited, set_up, told
@@ -41,7 +44,7 @@ class BubblewrapSandbox:
     overlapping = True
 
     def __init__(self, profile: Profile, report: Report) -> None:
-        program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+        program = programs.find("bwrap", "/usr/bin:/bin:/usr/local/bin")
         if program is None:
             raise SandboxUnavailable("bubblewrap is not installed.", "Install the package bubblewrap.")
         self.workdir = str(profile.root)
@@ -54,6 +57,8 @@ class BubblewrapSandbox:
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
         self._fixed: list[str] = []
+        self._pins = Pins(program)
+        self._guards = Guards(profile)
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
@@ -87,6 +92,8 @@ class BubblewrapSandbox:
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
+        background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         if self._private is None:  # an agent that runs no command needs no folders
@@ -95,15 +102,24 @@ class BubblewrapSandbox:
             self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
-        argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
-        # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
-        # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
-        if self._cgroup is not None:
-            argv = self._cgroup.enter(argv)
-        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
-        mark = secrets.token_hex(8)
-        output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
-        return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
+        taken = await self._guards.look()
+        with Pins(self._program) as pins:
+            argv = [self._program, *self._arguments(taken, pins), "--", "/bin/bash", "-c", line]
+            # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
+            # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
+            if self._cgroup is not None:
+                argv = self._cgroup.enter(argv)
+            spawn = Spawn(
+                *(argv, Path("/"), inside, self._owner),
+                contained=True,
+                limits=self._profile.limits,
+                handles=(*self._pins.handles, *pins.handles),
+            )
+            mark = secrets.token_hex(8)
+            output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
+            watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
+            done = await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
+        return told(command, done)
 
     async def close(self) -> None:
         """Remove the private folders."""
@@ -111,12 +127,14 @@ class BubblewrapSandbox:
             if self._cgroup is None or self._cgroup.close():
                 break
             await asyncio.sleep(0.02)  # killed processes take a moment to be gone
+        self._guards.close()
+        self._pins.close()
         if self._private is not None:
             await self._private.remove()
 
     def _frame(self, private: Private) -> list[str]:
         """The arguments that stay the same from command to command."""
-        place, root = private.path, self.workdir
+        place = private.path
         frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in private.etc_folders:
@@ -124,20 +142,23 @@ class BubblewrapSandbox:
         frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
-        read, write = self._profile.outside()
-        for path in [*tools(self._profile), *read]:
+        read, write = self._profile.outside(self._report)
+        for path in tools(self._profile):
             frame += ["--ro-bind", str(path), str(path)]
-        for path in write:
-            frame += ["--bind", str(path), str(path)]
-        return [*frame, "--bind", root, root, "--symlink", root, "/workspace"]
+        for mounts, writable in ((read, False), (write, True)):
+            for path, place in mounts.items():
+                frame += self._pins.bind(place, Path("/"), str(path), writable=writable)
+        return frame
 
-    def _arguments(self) -> Iterator[str]:
+    def _arguments(self, taken: Taken, pins: Pins) -> Iterator[str]:
         yield from self._fixed
-        kept, hidden = self._profile.guarded()
-        for path in kept:
-            yield from ("--ro-bind", str(path), str(path))
-        for path in hidden:
-            yield from ("--ro-bind", "/dev/null", str(path))
+        root = self._profile.root
+        yield from pins.bind(root, root, self.workdir, writable=True)
+        yield from ("--symlink", self.workdir, "/workspace")
+        for name in (*taken.kept, *taken.opened):
+            yield from pins.bind(root / name, root, f"{root}/{name}", writable=name in taken.opened)
+        for name in taken.hidden:
+            yield from ("--ro-bind", "/dev/null", f"{root}/{name}")
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pygent import programs
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import Report, Sandbox, tree
@@ -32,6 +33,7 @@ async def open_sandbox(
     """
     tree.conceal()
     profile = Profile.of(settings, root, state, environ)
+    programs.avoid(root, *settings.sandbox.writable_paths)
     wanted = profile.requested
     if wanted == "0":
         return await _without_docker(profile, "Docker is switched off", report)
@@ -47,6 +49,7 @@ async def open_sandbox(
                 " ".join([error.fix or "", "PYGENT_USE_DOCKER=auto takes the next best sandbox."]).strip(),
             ) from error
         return await _without_docker(profile, error.message.rstrip("."), report)
+    _tell_own_files(profile, report, kept=True)
     return docker
 
 
@@ -57,6 +60,7 @@ async def _without_docker(profile: Profile, why: str, report: Report) -> Sandbox
     except SandboxUnavailable as error:
         return await _without_namespaces(profile, f"{why}; {_lower(error.message).rstrip('.')}", report)
     report(f"Commands run in a bubblewrap sandbox. {why}.")
+    _tell_own_files(profile, report, kept=True)
     return sandbox
 
 
@@ -69,9 +73,33 @@ async def _without_namespaces(profile: Profile, why: str, report: Report) -> San
         report(f"NO SANDBOX: commands run directly on this machine. {reason}")
         local = LocalSandbox(replace(profile, reason=reason))
         await local.start()
+        _tell_own_files(profile, report, kept=False)
         return local
     report(f"Commands run under Landlock and seccomp. {why}.")
+    _tell_own_files(profile, report, kept=False)
     return sandbox
+
+
+def _tell_own_files(profile: Profile, report: Report, *, kept: bool) -> None:
+    """Say that commands could change the server's own code, or why they can't."""
+    opened = profile.limits.writable_paths
+    own = programs.own_files(profile.root)
+    exposed = [path for path in own if not kept or any(one == path or one in path.parents for one in opened)]
+    if exposed:
+        report(
+            f"Pygent itself is installed in this workspace ({_names(exposed)}), and nothing keeps commands "
+            "from changing it: what they write there runs outside of any sandbox. Install it elsewhere, for "
+            "example with `pipx install pygent-server`."
+        )
+    elif own:
+        report(
+            f"Pygent itself is installed in this workspace ({_names(own)}): commands see that read-only. "
+            "Install it elsewhere, or name the folder in sandbox.writable_paths if you must."
+        )
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths))
 
 
 def _lower(sentence: str) -> str:

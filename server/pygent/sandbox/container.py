@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pygent.files import write_chosen
+from pygent.sandbox.guards import Taken
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
 
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
 HOME = "/home/agent"
+NULL = "1:3"
+"""The numbers of /dev/null (devices.txt)."""
+WORKDIR = "/workspace"
 WAIT = ["/bin/sh", "-c", "while read -r line; do (:); done"]
 """The first process of a container without Python: it ends with its input, and at each line of it waits for
 a child, which takes the ended orphans with it."""
@@ -33,7 +39,7 @@ def owner_ids(root: Path, rootless: bool) -> tuple[int, int]:
     return (0, 0) if rootless else (status.st_uid, status.st_gid)
 
 
-def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
+def arguments(profile: Profile, taken: Taken, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
     """The arguments of `containers.create`.
 
     No capabilities, no new privileges, read-only root, no network; `Mount` objects because a `:` in a path
@@ -43,6 +49,7 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
 
     limits = profile.limits
     uid, gid = owner_ids(profile.root, rootless)
+    passwd = str(_passwd(profile.state, uid, gid))
     return {
         "image": profile.image,
         "command": ["python3", "-I", "-S", "-c", supervisor_source()],
@@ -52,12 +59,12 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
         "auto_remove": True,
         "init": False,
         "stop_signal": "SIGKILL",
-        "working_dir": "/workspace",
+        "working_dir": WORKDIR,
         "user": f"{uid}:{gid}",
         "hostname": "pygent",
         "mounts": [
             Mount(target, source, type="bind", read_only=fixed)
-            for source, target, fixed in _mounts(profile, uid, gid)
+            for source, target, fixed in (*mounts(profile, taken), (passwd, "/etc/passwd", True))
         ],
         **({} if limits.network else {"network_mode": "none"}),
         "ipc_mode": "private",
@@ -90,19 +97,32 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
     }
 
 
-def _mounts(profile: Profile, uid: int, gid: int) -> list[tuple[str, str, bool]]:
-    """What is mounted: source, target, and whether it is read-only."""
-    kept, hidden = profile.guarded()
-    read, write = profile.outside()
-    inside = [(path, "/workspace/" + path.relative_to(profile.root).as_posix()) for path in kept]
+def mounts(profile: Profile, taken: Taken) -> list[tuple[str, str, bool]]:
+    """What is mounted of the person's: source, target, and whether it is read-only."""
+    root, (read, write) = profile.root, profile.outside()
+    kept = [(name, True) for name in taken.kept] + [(name, False) for name in taken.opened]
     return [
-        (str(profile.root), "/workspace", False),
-        *((str(path), str(path), True) for path in read),
-        *((str(path), str(path), False) for path in write),
-        *((str(path), target, True) for path, target in inside),
-        *(("/dev/null", f"/workspace/{path.name}", True) for path in hidden),
-        (str(_passwd(profile.state, uid, gid)), "/etc/passwd", True),
+        (str(root), WORKDIR, False),
+        *((str(place), str(path), True) for path, place in read.items()),
+        *((str(place), str(path), False) for path, place in write.items()),
+        *((f"{root}/{name}", f"{WORKDIR}/{name}", fixed) for name, fixed in kept),
+        *(("/dev/null", f"{WORKDIR}/{name}", True) for name in taken.hidden),
     ]
+
+
+def identities(profile: Profile, taken: Taken) -> dict[str, str]:
+    """What must be found at the places inside: device and inode, of what hides a secret the device's numbers.
+
+    No place may show a link's: the engine would mount what it names.
+    """
+    looked = {f"{WORKDIR}/{name}": identity for name, identity in taken.kept.items()}
+    wanted = {}
+    for source, target, _ in mounts(profile, taken):
+        with contextlib.suppress(FileNotFoundError):
+            there = os.lstat(source)
+            device, inode = looked.get(target, (there.st_dev, there.st_ino))
+            wanted[target] = "a link" if stat.S_ISLNK(there.st_mode) else f"{device}:{inode}"
+    return wanted | {f"{WORKDIR}/{name}": NULL for name in taken.hidden}
 
 
 def _passwd(state: Path, uid: int, gid: int) -> Path:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +18,7 @@ from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
 from pygent.sandbox.environment import environment
 from pygent.sandbox.execs import Execs
+from pygent.sandbox.guards import NOTHING, Guards, Taken
 from pygent.sandbox.line import Line
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import result
@@ -25,7 +29,14 @@ from pygent.sandbox.watchdog import watched
 Connection: TypeAlias = Line | Execs
 _Made: TypeAlias = tuple[type[Line] | type[Execs], Any, Any]
 
+ATTEMPTS = 3
+"""Containers that are made again where something is replaced while one starts."""
+
 _LIMITS = ("memory", "cpus", "processes", "fileSize")
+
+
+class _Replaced(SandboxUnavailable):
+    """Something was replaced while it was mounted."""
 
 
 class DockerSandbox:
@@ -41,7 +52,8 @@ class DockerSandbox:
         self._env |= {"HOME": container.HOME, "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
         self._starting = asyncio.Lock()
         self._line: Connection | None = None
-        self._guarded: object = None
+        self._guards = Guards(profile)
+        self._taken = NOTHING
         self._limits: Sequence[str] = _LIMITS
 
     @property
@@ -68,16 +80,30 @@ class DockerSandbox:
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
+        background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         line = await self._connected()
-        return await self._run(line, command, timeout=timeout, on_output=on_output, env=env, outputs=outputs)
+        now = await self._guards.look()
+        taken = replace(self._taken, loose=now.loose, there=now.there)
+        end = partial(self._give_up, line)
+        with self._guards.watching(taken, end, background=background, on_notice=on_notice):
+            return await self._run(
+                line, command, timeout=timeout, on_output=on_output, env=env, outputs=outputs
+            )
 
     async def close(self) -> None:
         """End the container with everything in it."""
+        self._guards.close()
         line, self._line = self._line, None
         if line is not None:
             await line.close()
+
+    def _give_up(self, line: Connection, reason: str) -> None:
+        """End everything in the container, which has lost what guarded the workspace from it."""
+        if line.alive:
+            line.end(reason)
 
     async def _run(
         self,
@@ -97,29 +123,43 @@ class DockerSandbox:
             lambda mark: Output(place, mark, on_output, self._profile.secret),
             timeout,
         )
-        return result(output, began, code, left)
+        return result(output, began, code, left, line.ended_for)
 
     async def _connected(self) -> Connection:
         async with self._starting:
             line = self._line
+            taken = await self._guards.look()
             if line is not None and not line.alive:
+                if line.ended_for:
+                    await line.close()
                 self._report("The sandbox's container had ended; a new one was made.")
                 line = self._line = None
-            if line is not None and not line.busy and self._profile.guarded() != self._guarded:
-                # A command made `.git` or the like, which from now on must be mounted read-only.
+            if line is not None and not line.busy and taken != self._taken:
+                # A command made `.git` or the like, which from now on must be mounted read-only, or the
+                # host has put another file in the place of one that was.
                 await line.close()
                 line = self._line = None
             if line is None:
-                line = self._line = await self._make()
+                line = self._line = await self._made()
             return line
 
-    async def _make(self) -> Connection:
+    async def _made(self) -> Connection:
+        for _ in range(ATTEMPTS):
+            self._taken = await self._guards.look()
+            with contextlib.suppress(_Replaced):
+                return await self._make(self._taken)
+        self._taken = await self._guards.look()
+        return await self._make(self._taken)
+
+    async def _make(self, taken: Taken) -> Connection:
+        """A container in which exactly that is mounted which was looked at.  Raises SandboxUnavailable."""
+        wanted = container.identities(self._profile, taken)
         loop, stop = asyncio.get_running_loop(), engine.Stop()
 
         def report(text: str) -> None:
             loop.call_soon_threadsafe(self._report, text)
 
-        making = asyncio.ensure_future(asyncio.to_thread(self._create, report, stop))
+        making = asyncio.ensure_future(asyncio.to_thread(self._create, taken, report, stop))
         try:
             kind, made, attached = await asyncio.shield(making)
         except asyncio.CancelledError:
@@ -130,6 +170,7 @@ class DockerSandbox:
         try:
             await line.open()
             await self._check_mount(line)
+            await self._check_mounts(line, wanted)
             await set_up(
                 self._profile, lambda command, limit: self._run(line, command, timeout=limit), self._report
             )
@@ -138,7 +179,7 @@ class DockerSandbox:
             raise
         return line
 
-    def _create(self, report: Report, stop: engine.Stop) -> _Made:
+    def _create(self, taken: Taken, report: Report, stop: engine.Stop) -> _Made:
         """Create, attach, start; in a thread.  Raises SandboxUnavailable."""
         import docker.errors  # noqa: PLC0415 - heavy
 
@@ -147,12 +188,11 @@ class DockerSandbox:
         with engine.explained(image, self._profile.root):
             engine.reap(client)
             engine.have_image(client, image, report, stop)
-            self._guarded = self._profile.guarded()
             info = client.info()
             self._limits = engine.enforced(info)
             if missing := [name for name in _LIMITS if name not in self._limits]:
                 report(f"This Docker engine limits no {', no '.join(missing)}: it has no control groups.")
-            wanted = container.arguments(self._profile, rootless=engine.rootless(info), env=self._env)
+            wanted = container.arguments(self._profile, taken, rootless=engine.rootless(info), env=self._env)
             try:
                 return Line, *self._started(client, wanted, stop)
             except docker.errors.APIError as error:
@@ -177,6 +217,29 @@ class DockerSandbox:
                 engine.remove(made)
                 raise
         return made, attached._sock
+
+    async def _check_mounts(self, line: Connection, wanted: Mapping[str, str]) -> None:
+        """Make sure that exactly that is mounted which was looked at.  Raises _Replaced.
+
+        The engine finds what it mounts by name, and follows links: only the container shows what it found.
+        """
+        if engine.remote(self._profile.environ):
+            return
+        words = " ".join(shlex.quote(place) for place in wanted)
+        seen = await self._run(line, f"stat -c '%n %d:%i %t:%T' -- {words}", timeout=20)
+        if seen.exit_code == 127:
+            self._report(f"The image {self._profile.image} has no `stat`: what is mounted is not looked at.")
+            return
+        shown = [line.rsplit(" ", 2) for line in seen.output.splitlines()]
+        found = {place: numbers for place, *numbers in shown}
+        if wanted[container.WORKDIR] not in found.get(container.WORKDIR, ()):
+            return  # an engine in a machine of its own has numbers of its own
+        for place, number in wanted.items():
+            if number not in found.get(place, ()):
+                raise _Replaced(
+                    f"What Docker mounted at {place} is not what was there a moment before.",
+                    "Run it again when nothing replaces that file or folder.",
+                )
 
     async def _check_mount(self, line: Connection) -> None:
         """Make sure that an engine elsewhere mounted our folder and not one of its own of the same name.

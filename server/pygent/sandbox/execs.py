@@ -25,6 +25,7 @@ class Execs:
     def __init__(self, made: Any, attached: socket.socket) -> None:
         self.container_id: str = made.id
         self.alive = True
+        self.ended_for = ""
         self._container = made
         self._attached = attached
         self._turn = asyncio.Lock()
@@ -53,8 +54,16 @@ class Execs:
                 timed_out = True
             finally:
                 pipe.close()
-                code = await asyncio.shield(asyncio.to_thread(self._sweep, exec_id))
+                code: int | None = 137  # where the container has gone with it
+                if not self.ended_for:
+                    code = await asyncio.shield(asyncio.to_thread(self._sweep, exec_id))
             return text, None if timed_out else code, 0
+
+    def end(self, reason: str) -> None:
+        """Kill the command with the container and be no longer alive."""
+        self.alive, self.ended_for = False, reason
+        self._attached.close()
+        asyncio.get_running_loop().run_in_executor(None, engine.remove, self._container)
 
     async def close(self) -> None:
         """Close the container's input, which ends it, and make sure of it."""

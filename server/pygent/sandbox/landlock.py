@@ -13,6 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.environment import environment
+from pygent.sandbox.guards import Guards, Taken
 from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
@@ -52,6 +54,7 @@ class LandlockSandbox:
         self._profile = profile
         self._report = report
         self._owner = owner_of(profile.root)
+        self._guards = Guards(profile, confined=False)
         self._private = Private(network=profile.limits.network, owner=self._owner)
         own = {"HOME": f"{self._private.path}/home", "TMPDIR": f"{self._private.path}/tmp"}
         # Of a system configuration that may not be opened git makes an error.
@@ -85,38 +88,51 @@ class LandlockSandbox:
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
+        background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         line = limited(command, self._profile, processes=False)
+        taken = await self._guards.look()
         user = "" if self._owner is None else "{}:{}".format(*self._owner)
-        argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy()), *SHELL, line]
+        argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy(taken)), *SHELL, line]
         spawn = Spawn(argv, Path("/"), {**self._env, **(env or {})}, limits=self._profile.limits)
         mark = new_mark()
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
-        return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
+        watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
+        done = await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
+        return told(command, done)
 
     async def close(self) -> None:
         """Remove the private folders."""
+        self._guards.close()
         await self._private.remove()
 
     def _within_reach(self, folder: str) -> bool:
         """Whether programs in a folder can be started: one that is seen and can't ends a shell's search."""
-        roots = [*map(Path, SYSTEM), *tools(self._profile), *self._profile.outside()[0], self._profile.root]
+        read, _ = self._profile.outside()
+        roots = [*map(Path, SYSTEM), *tools(self._profile), *read.values(), self._profile.root]
         return any(root == Path(folder) or root in Path(folder).parents for root in roots)
 
-    def _policy(self) -> dict[str, Any]:
+    def _policy(self, taken: Taken) -> dict[str, Any]:
         """The arguments of `sandlock.Sandbox`."""
         place, limits = self._private.path, self._profile.limits
-        _, hidden = self._profile.guarded()
+        hidden = (f"{self.workdir}/{name}" for name in taken.hidden)
         read, write = self._profile.outside()
         etc = (f"/etc/{name}" for name in (*ETC, *ETC_FOLDERS, *NAMES, *(["resolv.conf"] * limits.network)))
-        seen = [*SYSTEM, *etc, *map(str, tools(self._profile)), *map(str, read)]
+        seen = [*SYSTEM, *etc, *map(str, tools(self._profile)), *map(str, read.values())]
         return {
             "cwd": self.workdir,
             "fs_readable": seen,
-            "fs_writable": [self.workdir, f"{place}/tmp", f"{place}/home", *DEVICES, *map(str, write)],
-            "fs_denied": [str(path) for path in hidden],
+            "fs_writable": [
+                self.workdir,
+                f"{place}/tmp",
+                f"{place}/home",
+                *DEVICES,
+                *map(str, write.values()),
+            ],
+            "fs_denied": list(hidden),
             "net_allow": ["*:*", "udp://*:*"] if limits.network else [],
             "net_allow_bind": ["*"] if limits.network else [],
             "max_processes": limits.pids,

@@ -35,6 +35,7 @@ class Line:
     def __init__(self, made: Any, attached: socket.socket) -> None:
         self.container_id: str = made.id
         self.alive = True
+        self.ended_for = ""
         self._container = made
         self._socket = attached
         self._jobs: dict[int, _Job] = {}
@@ -86,6 +87,15 @@ class Line:
             await self._kill(number, job)
         end = await job.done
         return job.output, None if timed_out else end["code"], end["left"]
+
+    def end(self, reason: str) -> None:
+        """Kill every command at once and be no longer alive; what they still say is not heard."""
+        self._send({"op": "end", "id": 0})
+        self.alive, self.ended_for = False, reason
+        for job in self._jobs.values():
+            if not job.done.done():
+                job.done.set_result({"code": 137, "left": 0})
+        self._jobs.clear()
 
     async def close(self) -> None:
         """Close the connection, which ends the container, and make sure of it."""

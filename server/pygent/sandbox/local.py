@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
 from pygent.sandbox.environment import environment
+from pygent.sandbox.guards import Guards
 from pygent.sandbox.output import Output
 from pygent.sandbox.owner import new_mark, reap
 from pygent.sandbox.process import Spawn, run_process
@@ -31,6 +33,7 @@ class LocalSandbox:
     def __init__(self, profile: Profile) -> None:
         self.workdir = str(profile.root)
         self._profile = profile
+        self._guards = Guards(profile, confined=False)
         self._env = environment(profile, "local")
         self._env |= {
             name: value
@@ -57,6 +60,8 @@ class LocalSandbox:
         on_output: OnOutput | None = None,
         env: Mapping[str, str] | None = None,
         outputs: Path | None = None,
+        background: bool = False,
+        on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         root = self._profile.root
@@ -71,7 +76,10 @@ class LocalSandbox:
         mark = new_mark()
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
-        return await run_process(spawn, output=output, mark=mark, timeout=timeout)
+        taken = await self._guards.look()
+        watch = partial(self._guards.watching, taken, background=background, on_notice=on_notice)
+        return await run_process(spawn, output=output, mark=mark, timeout=timeout, watch=watch)
 
     async def close(self) -> None:
-        """Commands end with their calls: nothing is left."""
+        """Commands end with their calls: nothing is left of them."""
+        self._guards.close()

@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
@@ -42,7 +44,7 @@ class Spawn:
 
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
-    after as far as the kernel does not enforce them.
+    after as far as the kernel does not enforce them.  `handles` stay open in the command's first program.
     """
 
     argv: Sequence[str]
@@ -51,24 +53,37 @@ class Spawn:
     owner: tuple[int, int] | None = None
     contained: bool = False
     limits: SandboxSettings = field(default_factory=SandboxSettings)
+    handles: Sequence[int] = ()
 
 
-async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float | None) -> CommandResult:
+Watch: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[None]]
+"""Looks after something while a command runs, and ends it with a reason."""
+
+
+async def run_process(
+    spawn: Spawn,
+    *,
+    output: Output,
+    mark: str,
+    timeout: float | None,
+    watch: Watch = lambda _: contextlib.nullcontext(),
+) -> CommandResult:
     """Run a command to its end, as `Sandbox.run`; `mark` is a name of its own for its processes.
 
     Raises SandboxUnavailable when it can't be started.
     """
     began = time.monotonic()
     command = _start(spawn, mark, output)
-    watch = asyncio.create_task(command.watch(spawn.limits))
+    limiting = asyncio.create_task(command.watch(spawn.limits))
     try:
-        timed_out = not await command.ended(timeout)
-        if timed_out:
-            await command.ask_to_end()
-        else:
-            await command.drained()
+        with watch(command.end_at_once):
+            timed_out = not await command.ended(timeout)
+            if timed_out:
+                await command.ask_to_end()
+            else:
+                await command.drained()
     finally:
-        watch.cancel()
+        limiting.cancel()
         left = command.end()
     if timed_out:
         await command.ended(GRACE)
@@ -162,6 +177,12 @@ class _Command:
                 self.ended_for = f"It was ended because it used more than {size} of memory (sandbox.memory)."
         self._kill()
 
+    def end_at_once(self, reason: str) -> None:
+        """Kill it, with what it has said and nobody has read: that may be what it must not know."""
+        self.ended_for = reason
+        self._kill()
+        self._close()
+
     def end(self) -> int:
         """Kill whatever is left and stop watching; returns how many processes that were."""
         pid = self._process.pid
@@ -238,6 +259,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
             user=None if owner is None else owner[0],
             group=None if owner is None else owner[1],
             extra_groups=None if owner is None else [],
+            pass_fds=spawn.handles,
         )
     except (OSError, ValueError) as error:
         os.close(reading)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pygent.config import Settings
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
+from pygent.programs import within
 from pygent.records import Isolation
 from pygent.sandbox import SandboxStatus
-from pygent.workspace import PROTECTED, SECRETS
 
 SECRET_NAMES = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASS*", "*CREDENTIAL*", "*AUTH*", "*SOCK*")
 """Variables that a pattern in `sandbox.env` never takes; naming one in full does."""
 
 NEVER = ("OPENAI_API_KEY", "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "BASH_ENV", "ENV")
 """Variables that no command gets: our own key, and those that would change the sandbox's own programs."""
+
+
+MOST_LINKS = 40
+"""Links on the way of one path, as the kernel has it."""
+
+Mounts: TypeAlias = dict[Path, Path]
+"""The places of the host by their names in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +65,27 @@ class Profile:
         """Where whole outputs are kept that were too long for the model."""
         return self.state / "outputs"
 
-    def guarded(self) -> tuple[list[Path], list[Path]]:
-        """Entries of the workspace that commands must not change, and files that they must not read.
+    def outside(self, report: Callable[[str], None] = lambda _: None) -> tuple[Mounts, Mounts]:
+        """Paths outside the workspace that commands may read, and those that they may change too.
 
-        Only what exists: a mount on a missing path would leave an empty file in the person's folder.
+        By the name that commands know, with the real place; `report` hears of those that are left out
+        because a command could have put another place there.
         """
-        opened = {str(path) for path in self.limits.writable_paths}
-        kept = [f"{self.root}/{name}" for name in PROTECTED]
-        kept += [str(path) for path in self.limits.read_only_paths if self._within(path)]
-        return (
-            [Path(path) for path in kept if path not in opened and stat.S_IFMT(_mode(path)) in _PLAIN],
-            [path for name in SECRETS if stat.S_ISREG(_mode(str(path := self.root / name)))],
-        )
-
-    def outside(self) -> tuple[list[Path], list[Path]]:
-        """Paths outside the workspace that commands may read, and those that they may change too."""
-        read = [path for path in self.limits.read_only_paths if not self._within(path) and path.exists()]
-        write = [path for path in self.limits.writable_paths if not self._within(path) and path.exists()]
-        return read, write
+        writable = [self.root, *self.limits.writable_paths]
+        found: list[Mounts] = []
+        for key in ("read_only_paths", "writable_paths"):
+            mounts: Mounts = {}
+            for path in getattr(self.limits, key):
+                place = None if self._within(path) else _real(path, writable)
+                if place is not None and place.exists():
+                    mounts[path] = place
+                elif place is None and not self._within(path):
+                    report(
+                        f"{path} in sandbox.{key} leads through a link in a folder that commands can change: "
+                        "it is left out. Name the real path."
+                    )
+            found.append(mounts)
+        return found[0], found[1]
 
     def variables(self) -> dict[str, str]:
         """The variables that `sandbox.env` passes on."""
@@ -112,15 +121,22 @@ class Profile:
         return path != self.root and self.root in path.parents
 
 
-_PLAIN = (stat.S_IFREG, stat.S_IFDIR)
-
-
-def _mode(path: str) -> int:
-    """The mode of an entry itself; 0 where there is none."""
-    try:
-        return os.lstat(path).st_mode
-    except OSError:
-        return 0
+def _real(path: Path, writable: Sequence[Path]) -> Path | None:
+    """The place that a path leads to; None if a link on the way lies where commands can write."""
+    place, parts, links = Path("/"), list(path.parts[1:]), 0
+    while parts:
+        part = parts.pop(0)
+        if part == "..":
+            place = place.parent
+        elif not (place / part).is_symlink():
+            place /= part
+        elif within(place, writable) or (links := links + 1) > MOST_LINKS:
+            return None
+        else:
+            target = (place / part).readlink()
+            place = Path("/") if target.is_absolute() else place
+            parts = [*target.parts[target.is_absolute() :], *parts]
+    return place
 
 
 def _named(name: str, wanted: str) -> bool:

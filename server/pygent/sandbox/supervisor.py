@@ -6,7 +6,8 @@ it can't be killed from inside, adopts every orphan, and dies when its standard 
 engine does as soon as the server that attached to it is gone.
 
 Frames to it: uint32 length (big endian), JSON: `{"op": "run", "id", "argv", "cwd", "env"}`,
-`{"op": "kill", "id"}`.  Frames from it: uint32 length of the payload, uint8 kind, uint32 id, payload; kinds:
+`{"op": "kill", "id"}`, and `{"op": "end", "id"}`, which kills all at once.  Frames from it: uint32 length of
+the payload, uint8 kind, uint32 id, payload; kinds:
 HELLO, OUT (bytes), EXIT (JSON `{"code", "left"}`), ERROR (text).
 """
 
@@ -116,6 +117,8 @@ class Supervisor:
         number = order["id"]
         if order["op"] == "run":
             self.run(number, order["argv"], order["cwd"], order["env"])
+        elif order["op"] == "end":
+            os.kill(-1, signal.SIGKILL)  # everything but ourselves
         elif order["op"] == "kill" and number in self.jobs:
             job = self.jobs[number]
             job.deadline = time.monotonic() + GRACE

@@ -8,14 +8,25 @@ costs no more than an idle Python: the Docker SDK is imported only when there is
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from pygent import programs
+
 PASSED = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "HOME", "PATH", "XDG_RUNTIME_DIR")
 """What it needs of the environment: where the engine is, and no secret."""
+START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from pygent.sandbox import watchdog
+sys.stdin.buffer.read()
+watchdog.remove(sys.argv[2])
+"""
+"""The program, on the server's own import path and on no other: PYTHONPATH and the like do not count."""
 LOOKED_FOR = 60
 """Seconds in which an engine that was asked for a container can still come up with it."""
 
@@ -23,9 +34,11 @@ LOOKED_FOR = 60
 @contextlib.contextmanager
 def watched(name: str, environ: Mapping[str, str]) -> Iterator[None]:
     """Have the container of a name removed if this process dies within the block."""
+    known = {key: environ[key] for key in PASSED if key in environ}
     watchdog = subprocess.Popen(
-        [sys.executable, "-m", "pygent.sandbox.watchdog", name],
-        env={key: environ[key] for key in PASSED if key in environ},
+        [sys.executable, "-I", "-c", START, json.dumps(programs.import_path()), name],
+        cwd="/",  # the working directory may be a stranger's folder
+        env={**known, "PATH": programs.safe_path(environ.get("PATH", ""))},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -52,8 +65,3 @@ def remove(name: str) -> None:
             time.sleep(0.5)
         else:
             return
-
-
-if __name__ == "__main__":
-    sys.stdin.buffer.read()
-    remove(sys.argv[1])

@@ -16,6 +16,7 @@ import msgspec
 from pygent.errors import ToolError
 from pygent.events import ChangeMade, Emit
 from pygent.lazily import lazily
+from pygent.protected import is_secret
 from pygent.records import (
     Approval,
     ChangeKind,
@@ -28,7 +29,6 @@ from pygent.records import (
     Wire,
     new_id,
 )
-from pygent.workspace import is_secret
 
 if TYPE_CHECKING:
     from pathlib import Path

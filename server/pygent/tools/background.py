@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from pygent.errors import PygentError, ToolError
+from pygent.events import Notice
 from pygent.sandbox import CommandResult, Sandbox
 from pygent.tools import Arguments, Result, ToolContext
 
@@ -137,7 +138,13 @@ async def start(context: ToolContext, sandbox: Sandbox, command: str, outputs: P
         raise ToolError("The sandbox's image has no Python, so that nothing can run in the background.")
 
     def run(hear: Callable[[str], None]) -> asyncio.Task[CommandResult]:
-        return asyncio.create_task(sandbox.run(command, on_output=hear, outputs=outputs))
+        def tell(text: str) -> None:
+            hear(f"\n[{text}]\n")
+            context.emit(Notice(level="warning", text=text, code="protected"))
+
+        return asyncio.create_task(
+            sandbox.run(command, on_output=hear, outputs=outputs, background=True, on_notice=tell)
+        )
 
     name, report = await context.background.start(run, command)
     return Result(f"Started as {name}; command_output reads it, stop_command ends it.\n{report}")
@@ -157,7 +164,8 @@ def _state(job: asyncio.Task[CommandResult]) -> str:
         return f"ended: {error.message}"
     if error is not None:
         return f"ended: {type(error).__name__}"
-    return f"ended with exit code {job.result().exit_code}"
+    done = job.result()
+    return f"ended with exit code {done.exit_code}" + (f". {done.hint}" if done.hint else "")
 
 
 TOOLS = (CommandOutput, StopCommand)

@@ -8,11 +8,12 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from pygent import files
+from pygent import files, programs
 from pygent.errors import ToolError
+from pygent.protected import is_protected
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.edits import nearest, replace, unified_diff
-from pygent.workspace import Text, Workspace, is_protected, printable
+from pygent.workspace import Text, Workspace, printable
 
 MAX_LINES = 2000
 MAX_KEPT = 65 * 1024 * 1024
@@ -153,7 +154,8 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
     name = context.workspace.relative(path)
     diff = unified_diff(name, None if before is None else before.content, after)
     title = f"{'Create' if before is None else 'Change'} {name}"
-    if is_protected(name) and not context.opened(path):
+    own = programs.within(path, programs.own_files(context.workspace.root))
+    if (own or is_protected(name)) and not context.opened(path):
         await context.confirm(kind="path", title=f"{title}, which is protected", detail=name, diff=diff)
     elif context.settings.confirm_edits:
         await context.confirm(kind="edit", title=title, detail=name, diff=diff)

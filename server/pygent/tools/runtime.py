@@ -122,8 +122,11 @@ class Runtime:
 
     async def _run(self, cmd: str, timeout: float | None, stream: Callable[[str], None] | None) -> str:
         sandbox = await self._sandbox()
-        done = await sandbox.run(cmd, timeout=timeout, on_output=stream, outputs=self._outputs)
-        return report(done, timeout)
+        notices: list[str] = []
+        done = await sandbox.run(
+            cmd, timeout=timeout, on_output=stream, outputs=self._outputs, on_notice=notices.append
+        )
+        return "\n".join([report(done, timeout), *(f"[{text}]" for text in notices)])
 
     async def _write(self, path: str, content: str) -> str:
         target = self._resolve(path)

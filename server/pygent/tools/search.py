@@ -13,8 +13,9 @@ from msgspec import Meta
 from pygent import files
 from pygent.errors import ToolError
 from pygent.gitignore import walk
+from pygent.protected import is_secret
 from pygent.tools import Arguments, Result, ToolContext
-from pygent.workspace import Workspace, is_secret, printable
+from pygent.workspace import Workspace, printable
 
 MAX_MATCHES = 200
 MAX_LINE = 300

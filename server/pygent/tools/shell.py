@@ -48,15 +48,23 @@ class Bash(Arguments):
         sandbox = await context.sandbox()
         if self.background:
             return await start(context, sandbox, self.cmd, context.outputs)
+        notices: list[str] = []
+
+        def tell(text: str) -> None:
+            notices.append(text)
+            context.emit(Notice(level="warning", text=text, code="protected"))
+
         limit = COMMAND_TIMEOUT if context.step_timeout is None else context.step_timeout
         done = await sandbox.run(
             self.cmd,
             timeout=limit,
             on_output=lambda text: context.emit(ToolOutput(item_id=context.item_id, text=text)),
             outputs=context.outputs,
+            on_notice=tell,
         )
+        notices += [unseen] if unseen else []
         return Result(
-            _report(done, limit) + (f"\n[{unseen}]" if unseen else ""),
+            "\n".join([_report(done, limit), *(f"[{text}]" for text in notices)]),
             status="timedOut" if done.timed_out else "completed" if done.exit_code == 0 else "failed",
             exit_code=done.exit_code,
             truncated=done.truncated,
