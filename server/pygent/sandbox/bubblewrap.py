@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, seccomp
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
 from pygent.sandbox.host import AGENT, Private, tools
@@ -95,12 +95,23 @@ class BubblewrapSandbox:
             self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
-        argv = [self._program, *self._arguments(), "--", "/bin/bash", "-c", line]
+        descriptors = seccomp.filters()
+        filtered = [word for number in descriptors for word in ("--seccomp", str(number))]
+        argv = [self._program, *self._arguments(), *filtered, "--", "/bin/bash", "-c", line]
         # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
         # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
         if self._cgroup is not None:
             argv = self._cgroup.enter(argv)
-        spawn = Spawn(argv, Path("/"), inside, self._owner, contained=True, limits=self._profile.limits)
+        spawn = Spawn(
+            argv,
+            Path("/"),
+            inside,
+            self._owner,
+            contained=True,
+            limits=self._profile.limits,
+            own_keys=True,
+            descriptors=descriptors,
+        )
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
         return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
@@ -121,7 +132,7 @@ class BubblewrapSandbox:
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
-        frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
+        frame += ["--proc", "/proc", *_covered(), "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside()
@@ -140,6 +151,13 @@ class BubblewrapSandbox:
             yield from ("--ro-bind", "/dev/null", str(path))
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
+
+
+def _covered() -> Iterator[str]:
+    """What the kernel's own files tell of keys: those of our user are listed, by name, in any namespace."""
+    for path in ("/proc/keys", "/proc/key-users"):
+        if Path(path).exists():
+            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _system() -> Iterator[str]:

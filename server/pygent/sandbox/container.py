@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pygent.files import write_atomic
+from pygent.sandbox import seccomp
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
 
@@ -45,7 +46,7 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
     uid, gid = owner_ids(profile.root, rootless)
     return {
         "image": profile.image,
-        "command": ["python3", "-I", "-S", "-c", supervisor_source()],
+        "command": ["python3", "-I", "-S", "-c", supervisor_source(), seccomp.program().hex()],
         "entrypoint": [],
         "stdin_open": True,
         "tty": False,

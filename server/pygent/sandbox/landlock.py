@@ -90,7 +90,9 @@ class LandlockSandbox:
         line = limited(command, self._profile, processes=False)
         user = "" if self._owner is None else "{}:{}".format(*self._owner)
         argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy()), *SHELL, line]
-        spawn = Spawn(argv, Path("/"), {**self._env, **(env or {})}, limits=self._profile.limits)
+        spawn = Spawn(
+            argv, Path("/"), {**self._env, **(env or {})}, limits=self._profile.limits, own_keys=True
+        )
         mark = new_mark()
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)

@@ -18,7 +18,7 @@ from pathlib import Path
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import CommandResult, tree
+from pygent.sandbox import CommandResult, keyring, tree
 from pygent.sandbox.output import Output
 from pygent.sandbox.shell import asked
 
@@ -42,7 +42,8 @@ class Spawn:
 
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
-    after as far as the kernel does not enforce them.
+    after as far as the kernel does not enforce them.  `own_keys` gives it a session keyring of its own.
+    `descriptors` are those that it inherits; they are closed here once it has.
     """
 
     argv: Sequence[str]
@@ -51,6 +52,8 @@ class Spawn:
     owner: tuple[int, int] | None = None
     contained: bool = False
     limits: SandboxSettings = field(default_factory=SandboxSettings)
+    own_keys: bool = False
+    descriptors: tuple[int, ...] = ()
 
 
 async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float | None) -> CommandResult:
@@ -226,8 +229,9 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
         _become_subreaper()
     reading, writing = os.pipe()
     owner = spawn.owner
-    try:
-        process = subprocess.Popen(
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             spawn.argv,
             cwd=spawn.cwd,
             env={**spawn.env, tree.MARK: mark},
@@ -238,12 +242,17 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
             user=None if owner is None else owner[0],
             group=None if owner is None else owner[1],
             extra_groups=None if owner is None else [],
+            pass_fds=spawn.descriptors,
         )
+
+    try:
+        process = keyring.with_own(start) if spawn.own_keys else start()
     except (OSError, ValueError) as error:
         os.close(reading)
         raise SandboxUnavailable(f"The command can't be started: {error}.") from error
     finally:
-        os.close(writing)
+        for descriptor in (writing, *spawn.descriptors):
+            os.close(descriptor)
     _leaders[process.pid] = process
     return _Command(process, reading, mark, output, spawn.contained)
 
