@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, seccomp
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, seccomp
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
 from pygent.sandbox.host import AGENT, Private, tools
@@ -53,6 +53,7 @@ class BubblewrapSandbox:
         self._program = program
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
+        self._preparing = asyncio.Lock()
         self._fixed: list[str] = []
 
     def status(self) -> SandboxStatus:
@@ -89,10 +90,7 @@ class BubblewrapSandbox:
         outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
-        if self._private is None:  # an agent that runs no command needs no folders
-            self._private = Private(network=self._profile.limits.network, owner=self._owner)
-            self._fixed = self._frame(self._private)
-            self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+        await self._prepared()
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         descriptors = seccomp.filters()
@@ -125,7 +123,16 @@ class BubblewrapSandbox:
         if self._private is not None:
             await self._private.remove()
 
-    def _frame(self, private: Private) -> list[str]:
+    async def _prepared(self) -> None:
+        """Make what all commands share, at the first: an agent that runs none needs no folders."""
+        async with self._preparing:
+            if self._private is None:
+                hidden = await asyncio.to_thread(credentials.within, tools(self._profile))
+                self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+                self._private = Private(network=self._profile.limits.network, owner=self._owner)
+                self._fixed = self._frame(self._private, hidden)
+
+    def _frame(self, private: Private, hidden: list[Path]) -> list[str]:
         """The arguments that stay the same from command to command."""
         place, root = private.path, self.workdir
         frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
@@ -136,7 +143,11 @@ class BubblewrapSandbox:
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside()
-        for path in [*tools(self._profile), *read]:
+        for path in tools(self._profile):
+            frame += ["--ro-bind", str(path), str(path)]
+        for path in hidden:
+            frame += ["--ro-bind", f"{place}/empty" if path.is_dir() else "/dev/null", str(path)]
+        for path in read:
             frame += ["--ro-bind", str(path), str(path)]
         for path in write:
             frame += ["--bind", str(path), str(path)]

@@ -7,6 +7,7 @@ the start of a Python more than in bubblewrap.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import math
@@ -18,7 +19,7 @@ from typing import Any
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials
 from pygent.sandbox.environment import environment
 from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, tools
 from pygent.sandbox.local import owner_of
@@ -52,6 +53,7 @@ class LandlockSandbox:
         self._profile = profile
         self._report = report
         self._owner = owner_of(profile.root)
+        self._credentials: list[Path] | None = None
         self._private = Private(network=profile.limits.network, owner=self._owner)
         own = {"HOME": f"{self._private.path}/home", "TMPDIR": f"{self._private.path}/tmp"}
         # Of a system configuration that may not be opened git makes an error.
@@ -87,6 +89,8 @@ class LandlockSandbox:
         outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
+        if self._credentials is None:
+            self._credentials = await asyncio.to_thread(credentials.within, tools(self._profile))
         line = limited(command, self._profile, processes=False)
         user = "" if self._owner is None else "{}:{}".format(*self._owner)
         argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy()), *SHELL, line]
@@ -118,7 +122,7 @@ class LandlockSandbox:
             "cwd": self.workdir,
             "fs_readable": seen,
             "fs_writable": [self.workdir, f"{place}/tmp", f"{place}/home", *DEVICES, *map(str, write)],
-            "fs_denied": [str(path) for path in hidden],
+            "fs_denied": [str(path) for path in [*hidden, *(self._credentials or [])]],
             "net_allow": ["*:*", "udp://*:*"] if limits.network else [],
             "net_allow_bind": ["*"] if limits.network else [],
             "max_processes": limits.pids,
