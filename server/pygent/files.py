@@ -5,7 +5,7 @@ beside us can swap a folder for a link.  Here each part of a path is opened rela
 and never through a link (openat(2) with O_NOFOLLOW).  Only plain files are read, with a limit, and nothing
 waits for a pipe or a device.  Everything raises OSError unless it says otherwise.
 
-`root` is the folder that no path leaves.  `read_chosen` is for files that the person named, and follows links.
+`root` is the folder that no path leaves.  `read_chosen` is for files that the person named; it follows links.
 """
 
 from __future__ import annotations
@@ -134,6 +134,41 @@ def entries(path: Path, root: Path) -> list[str]:
         stack.callback(os.close, handle)
         with os.scandir(handle) as found:
             return sorted(entry.name + ("/" if entry.is_dir() else "") for entry in found)
+
+
+def walk(root: Path) -> Iterator[os.stat_result | None]:
+    """What lies in a folder at any depth, nothing behind a link; None for a folder that we may not open."""
+    left: list[tuple[str, ...]] = [()]
+    last: tuple[tuple[str, ...], int] = ((), os.open(root, _FOLDER))
+    try:
+        while left:
+            parts = left.pop()
+            try:
+                last = _go(root, parts, last)
+                with os.scandir(last[1]) as found:
+                    entries = [(entry.name, entry.stat(follow_symlinks=False)) for entry in found]
+            except PermissionError:
+                yield None
+                continue
+            except OSError:
+                continue  # it was removed, or swapped for a link
+            for name, status in entries:
+                yield status
+                if stat.S_ISDIR(status.st_mode):
+                    left.append((*parts, name))
+    finally:
+        os.close(last[1])
+
+
+def _go(root: Path, parts: tuple[str, ...], last: tuple[tuple[str, ...], int]) -> tuple[tuple[str, ...], int]:
+    """The next folder of a walk: from the last one where that is its parent, so that depth costs nothing."""
+    if parts and parts[:-1] == last[0]:
+        handle = _step(last[1], parts[-1], None)
+    else:
+        with folder_of(root.joinpath(*parts, "_"), root) as (folder, _):
+            handle = os.dup(folder)
+    os.close(last[1])
+    return parts, handle
 
 
 def write_atomic(path: Path, data: bytes, mode: int | None = None, *, root: Path | None = None) -> None:

@@ -15,8 +15,9 @@ from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, seccomp
 from pygent.sandbox.cgroup import Cgroup
+from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
-from pygent.sandbox.host import AGENT, Private, tools
+from pygent.sandbox.host import AGENT, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import Spawn, run_process
@@ -53,12 +54,13 @@ class BubblewrapSandbox:
         self._program = program
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
+        self._disk: Disk | None = None
         self._preparing = asyncio.Lock()
         self._fixed: list[str] = []
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return self._profile.status("bubblewrap", self.workdir, "memory", "processes", "fileSize")
+        return self._profile.status("bubblewrap", self.workdir, "memory", "processes", "fileSize", "disk")
 
     async def start(self) -> None:
         """Try the full arguments, once in a process: user namespaces may be missing or forbidden."""
@@ -90,7 +92,7 @@ class BubblewrapSandbox:
         outputs: Path | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
-        await self._prepared()
+        disk = await self._prepared()
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         descriptors = seccomp.filters()
@@ -108,6 +110,7 @@ class BubblewrapSandbox:
             contained=True,
             limits=self._profile.limits,
             own_keys=True,
+            disk=disk,
             descriptors=descriptors,
         )
         mark = secrets.token_hex(8)
@@ -123,14 +126,16 @@ class BubblewrapSandbox:
         if self._private is not None:
             await self._private.remove()
 
-    async def _prepared(self) -> None:
+    async def _prepared(self) -> Disk:
         """Make what all commands share, at the first: an agent that runs none needs no folders."""
         async with self._preparing:
-            if self._private is None:
+            if self._disk is None:
                 hidden = await asyncio.to_thread(credentials.within, tools(self._profile))
                 self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
                 self._private = Private(network=self._profile.limits.network, owner=self._owner)
                 self._fixed = self._frame(self._private, hidden)
+                self._disk = disk_of(self._profile, self._private)
+            return self._disk
 
     def _frame(self, private: Private, hidden: list[Path]) -> list[str]:
         """The arguments that stay the same from command to command."""

@@ -12,6 +12,7 @@ from pygent.files import write_atomic
 from pygent.sandbox import seccomp
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
+from pygent.sandbox.tree import descendants
 
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
@@ -32,6 +33,16 @@ def owner_ids(root: Path, rootless: bool) -> tuple[int, int]:
     """User and group of commands: the workspace's owner, whom rootless engines map to 0."""
     status = root.stat()
     return (0, 0) if rootless else (status.st_uid, status.st_gid)
+
+
+def processes(made: Any) -> list[int]:
+    """The container's processes by their numbers on this machine; none if the engine runs on another."""
+    pid = made.attrs["State"]["Pid"]
+    try:
+        ours = made.id in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return []
+    return [pid, *descendants(pid)] if ours else []
 
 
 def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
 from pygent.sandbox.environment import environment
 from pygent.sandbox.execs import Execs
+from pygent.sandbox.host import disk_of
 from pygent.sandbox.line import Line
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import result
@@ -25,7 +26,7 @@ from pygent.sandbox.watchdog import watched
 Connection: TypeAlias = Line | Execs
 _Made: TypeAlias = tuple[type[Line] | type[Execs], Any, Any]
 
-_LIMITS = ("memory", "cpus", "processes", "fileSize")
+_LIMITS = ("memory", "cpus", "processes", "fileSize", "disk")
 
 
 class DockerSandbox:
@@ -39,6 +40,7 @@ class DockerSandbox:
         self._report = report
         self._env = environment(profile, "docker")
         self._env |= {"HOME": container.HOME, "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
+        self._disk = disk_of(profile)
         self._starting = asyncio.Lock()
         self._line: Connection | None = None
         self._guarded: object = None
@@ -91,13 +93,22 @@ class DockerSandbox:
     ) -> CommandResult:
         began = time.monotonic()
         place = outputs or self._profile.outputs
-        output, code, left = await line.run(
-            command,
-            {**self._env, **(env or {})},
-            lambda mark: Output(place, mark, on_output, self._profile.secret),
-            timeout,
-        )
-        return result(output, began, code, left)
+        growth = self._disk.begin()
+        exceeded = asyncio.ensure_future(growth.exceeded(line.processes))
+        try:
+            output, code, left = await line.run(
+                command,
+                {**self._env, **(env or {})},
+                lambda mark: Output(place, mark, on_output, self._profile.secret),
+                timeout,
+                exceeded,
+            )
+        finally:
+            over = exceeded.done() and not exceeded.cancelled()
+            exceeded.cancel()
+            growth.end()
+        said = await growth.settled()
+        return result(output, began, code, left, " ".join(filter(None, [growth.words if over else "", said])))
 
     async def _connected(self) -> Connection:
         async with self._starting:
@@ -171,6 +182,7 @@ class DockerSandbox:
                     made.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
                 )
                 made.start()
+                made.reload()  # for the number of its first process
                 if stop.is_set():
                     raise SandboxUnavailable("Starting the sandbox was cancelled.")
             except BaseException:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pygent.sandbox.disk import Disk, remove
 from pygent.sandbox.profile import Profile
 
 ETC = (
@@ -103,7 +104,13 @@ class Private:
 
     async def remove(self) -> None:
         """Remove them."""
-        await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
+        await asyncio.to_thread(remove, self.path)
+
+
+def disk_of(profile: Profile, private: Private | None = None) -> Disk:
+    """The disks that commands write to: with private folders, if there are any."""
+    kept = () if private is None else (private.path / "tmp", private.path / "home")
+    return Disk(profile.limits.disk, kept=kept, shared=(profile.root, *profile.outside()[1]))
 
 
 def _remove_abandoned() -> None:
@@ -117,4 +124,4 @@ def _remove_abandoned() -> None:
             continue
         with contextlib.suppress(FileNotFoundError):
             if place.stat().st_uid == os.geteuid():
-                shutil.rmtree(place, ignore_errors=True)
+                remove(place)

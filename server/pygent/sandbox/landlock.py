@@ -21,7 +21,7 @@ from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials
 from pygent.sandbox.environment import environment
-from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, tools
+from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.owner import new_mark, reap
@@ -55,6 +55,7 @@ class LandlockSandbox:
         self._owner = owner_of(profile.root)
         self._credentials: list[Path] | None = None
         self._private = Private(network=profile.limits.network, owner=self._owner)
+        self._disk = disk_of(profile, self._private)
         own = {"HOME": f"{self._private.path}/home", "TMPDIR": f"{self._private.path}/tmp"}
         # Of a system configuration that may not be opened git makes an error.
         self._env = {**environment(profile, "landlock"), **own, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -62,7 +63,7 @@ class LandlockSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return self._profile.status("landlock", self.workdir, "memory", "processes", "fileSize")
+        return self._profile.status("landlock", self.workdir, "memory", "processes", "fileSize", "disk")
 
     async def start(self) -> None:
         """End what the dead left, and try a command: the kernel may be too old."""
@@ -95,7 +96,12 @@ class LandlockSandbox:
         user = "" if self._owner is None else "{}:{}".format(*self._owner)
         argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy()), *SHELL, line]
         spawn = Spawn(
-            argv, Path("/"), {**self._env, **(env or {})}, limits=self._profile.limits, own_keys=True
+            argv,
+            Path("/"),
+            {**self._env, **(env or {})},
+            limits=self._profile.limits,
+            own_keys=True,
+            disk=self._disk,
         )
         mark = new_mark()
         place = outputs or self._profile.outputs

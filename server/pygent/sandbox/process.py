@@ -19,6 +19,7 @@ from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
 from pygent.errors import SandboxUnavailable
 from pygent.sandbox import CommandResult, keyring, tree
+from pygent.sandbox.disk import LOOK, Disk, Growth
 from pygent.sandbox.output import Output
 from pygent.sandbox.shell import asked
 
@@ -29,8 +30,6 @@ must not keep the call open."""
 GRACE = 0.5
 """Seconds between the polite signal and the last."""
 
-LOOK = 0.1
-"""Seconds between two looks at what a command uses."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _leaders: dict[int, subprocess.Popen[bytes]] = {}
@@ -43,7 +42,8 @@ class Spawn:
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
     after as far as the kernel does not enforce them.  `own_keys` gives it a session keyring of its own.
-    `descriptors` are those that it inherits; they are closed here once it has.
+    `disk` watches what it writes.  `descriptors` are those that it inherits; they are closed here once it
+    has.
     """
 
     argv: Sequence[str]
@@ -53,6 +53,7 @@ class Spawn:
     contained: bool = False
     limits: SandboxSettings = field(default_factory=SandboxSettings)
     own_keys: bool = False
+    disk: Disk | None = None
     descriptors: tuple[int, ...] = ()
 
 
@@ -63,7 +64,8 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
     """
     began = time.monotonic()
     command = _start(spawn, mark, output)
-    watch = asyncio.create_task(command.watch(spawn.limits))
+    growth = spawn.disk.begin() if spawn.disk is not None else None
+    watch = asyncio.create_task(command.watch(spawn.limits, growth))
     try:
         timed_out = not await command.ended(timeout)
         if timed_out:
@@ -73,10 +75,14 @@ async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float
     finally:
         watch.cancel()
         left = command.end()
+        if growth is not None:
+            growth.end()
     if timed_out:
         await command.ended(GRACE)
         await command.drained()
-    return result(output, began, None if timed_out else command.exit_code, left, command.ended_for)
+    said = await growth.settled() if growth is not None else ""
+    why = " ".join(filter(None, [command.ended_for, said]))
+    return result(output, began, None if timed_out else command.exit_code, left, why)
 
 
 def result(
@@ -148,7 +154,7 @@ class _Command:
             os.killpg(self._process.pid, signal.SIGTERM)
         await self.ended(GRACE)
 
-    async def watch(self, limits: SandboxSettings) -> None:
+    async def watch(self, limits: SandboxSettings, growth: Growth | None) -> None:
         """End the command when its processes together use more than they may.
 
         No limit without privileges covers the memory of a tree, and none the number of root's processes.
@@ -163,6 +169,8 @@ class _Command:
             elif _memory(pids) > limits.memory:
                 size = size_text(limits.memory)
                 self.ended_for = f"It was ended because it used more than {size} of memory (sandbox.memory)."
+            elif growth is not None and growth.over(pids):
+                self.ended_for = growth.words
         self._kill()
 
     def end(self) -> int:
