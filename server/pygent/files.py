@@ -210,6 +210,41 @@ def make_folder(path: Path, root: Path) -> None:
         pass
 
 
+def walk(root: Path) -> Iterator[os.stat_result | None]:
+    """What lies in a folder at any depth, nothing behind a link; None for a folder that we may not open."""
+    left: list[tuple[str, ...]] = [()]
+    last: tuple[tuple[str, ...], int] = ((), _root(root))
+    try:
+        while left:
+            parts = left.pop()
+            try:
+                last = _go(root, parts, last)
+                with os.scandir(last[1]) as found:
+                    entries = [(entry.name, entry.stat(follow_symlinks=False)) for entry in found]
+            except PermissionError:
+                yield None
+                continue
+            except OSError:
+                continue  # it was removed, or swapped for a link
+            for name, status in entries:
+                yield status
+                if stat.S_ISDIR(status.st_mode):
+                    left.append((*parts, name))
+    finally:
+        os.close(last[1])
+
+
+def _go(root: Path, parts: tuple[str, ...], last: tuple[tuple[str, ...], int]) -> tuple[tuple[str, ...], int]:
+    """The next folder of a walk: from the last one where that is its parent, so that depth costs nothing."""
+    if parts and parts[:-1] == last[0]:
+        handle = _step(last[1], parts[-1], None)
+    else:
+        with folder_of(root.joinpath(*parts, "_"), root) as (folder, _):
+            handle = os.dup(folder)
+    os.close(last[1])
+    return parts, handle
+
+
 def remove(path: Path, root: Path) -> None:
     """Remove a file or link, and the folders below `root` that are empty without it."""
     with folder_of(path, root) as (folder, name):

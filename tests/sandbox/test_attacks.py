@@ -28,6 +28,18 @@ def python(code: str) -> str:
     return f"python3 - <<'EOF' 2>/dev/null && echo BREACH\n{code}\nEOF"
 
 
+def call(code: str, **numbers: tuple[int, int]) -> str:
+    """A script that makes system calls by their numbers on x86_64 and on aarch64."""
+    column = "import os\ncolumn = os.uname().machine == 'aarch64'\n"
+    table = "".join(f"{name} = {pair}[column]\n" for name, pair in numbers.items())
+    made = "import ctypes\nlibc = ctypes.CDLL(None)\n"
+    return python(f"{column}{table}{made}done = libc.syscall({code})\nassert done >= 0")
+
+
+def opens(family: int, kind: int, protocol: int = 0) -> str:
+    return python(f"import socket\nsocket.socket({family}, {kind}, {protocol})")
+
+
 ATTACKS = [
     # Files
     Attack("F01", "read a file outside", "grep -q very-secret @outside@/secret && echo BREACH", True),
@@ -162,10 +174,67 @@ ATTACKS = [
         "env | grep '^LD_\\|^PYTHONPATH\\|^BASH_ENV\\|^NODE_OPTIONS' && echo BREACH",
     ),
 ]
+KERNEL = [
+    Attack("S01", "set up io_uring", call("n, 1, ctypes.create_string_buffer(256)", n=(425, 425)), True),
+    Attack("S02", "handle page faults", call("n, 1", n=(323, 282)), True),
+    Attack("S03", "name its session keyring", call("n, 0, -3, 1", n=(250, 219)), True),
+    Attack(
+        "S04",
+        "add a key",
+        call("n, b'user', b'pygent-test', b'x', 1, -2", n=(248, 217)),
+        True,
+    ),
+    Attack("S05", "list keys", "grep -q . /proc/keys && echo BREACH", True),
+    Attack(
+        "S06",
+        "watch events",
+        call("n, ctypes.create_string_buffer(b'\\1\\0\\0\\0\\x70', 128), 0, -1, -1, 0", n=(298, 241)),
+    ),
+    Attack("S07", "load a BPF program", call("n, 5, ctypes.create_string_buffer(128), 128", n=(321, 280))),
+    Attack("S08", "make a user namespace by clone", call("n, 0x10000011, 0, 0, 0, 0", n=(56, 220)), True),
+    Attack(
+        "S09",
+        "make a user namespace by clone3",
+        call(
+            "n, (ctypes.c_uint64 * 8)(0x10000000, 0, 0, 0, 17), 64",
+            n=(435, 435),
+        ),
+        True,
+    ),
+    Attack("S10", "open a file system to mount", call("n, b'tmpfs', 0", n=(430, 430))),
+    Attack(
+        "S11",
+        "take a file's handle",
+        call(
+            "n, -100, b'.', ctypes.create_string_buffer(b'\\x80', 136), ctypes.byref(ctypes.c_int()), 0",
+            n=(303, 264),
+        ),
+        True,
+    ),
+    Attack("S12", "reserve blocks", call("n, os.open('f', 65), 0, 0, 9999", n=(285, 47)), True),
+    Attack("S13", "call a number that is too new", call("n, 0, 0, 0, 0", n=(100_000, 100_000))),
+    Attack("S14", "open a socket to the machine below", opens(40, 1), True),
+    Attack("S15", "open a socket to the kernel's ciphers", opens(38, 5)),
+    Attack("S16", "open a Bluetooth socket", opens(31, 3)),
+    Attack("S17", "open a TIPC socket", opens(30, 1)),
+    Attack("S18", "open a socket with SCTP", opens(2, 1, 132)),
+    Attack("S19", "open a netfilter socket", opens(16, 3, 12), True),
+    Attack("S20", "open a crypto or audit socket", opens(16, 3, 9), True),
+    Attack(
+        "S21",
+        "type into a terminal of its own",
+        python(
+            "import fcntl, os, pty, termios\nmaster, slave = pty.openpty()\nos.setsid()\n"
+            "fcntl.ioctl(slave, termios.TIOCSCTTY, 0)\n"
+            "fcntl.ioctl(slave, termios.TIOCSTI, b'x')"
+        ),
+    ),
+]
+ATTACKS += KERNEL
 EVERYWHERE = ("T01", "T02", "T03", "E01", "E02", "E03", "P13", "P16")
 """What holds without a sandbox, too."""
-OPEN = {"landlock": ("F11", "F12", "F13", "F14", "F15", "F16", "F17", "F18")}
-"""What Landlock does not keep: within the workspace it protects nothing."""
+OPEN = {"landlock": ("F11", "F12", "F13", "F14", "F15", "F16", "F17", "F18", "S12")}
+"""What Landlock does not keep: within the workspace it protects nothing, and its filter is the library's."""
 
 
 CASES = [

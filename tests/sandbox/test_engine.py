@@ -255,9 +255,9 @@ def test_an_engine_that_limits_nothing_is_known_by_its_own_word() -> None:
         ' "CgroupDriver": "none", "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}'
     )  # of rootless Docker 20.10 without delegated control groups
     assert engine.rootless(said)
-    assert engine.enforced(said) == ["fileSize"]
+    assert engine.enforced(said) == ["fileSize", "disk"]
     here = engine.connect(os.environ).info()
-    assert engine.enforced(here) == ["memory", "cpus", "processes", "fileSize"]
+    assert engine.enforced(here) == ["memory", "cpus", "processes", "fileSize", "disk"]
     assert not engine.rootless(here)
 
 

@@ -83,6 +83,7 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float = 2.0
     pids: int = 512
     file_size: int = 4 << 30
+    disk: int = 8 << 30
     read_only_paths: tuple[Path, ...] = ()
     writable_paths: tuple[Path, ...] = ()
     env: tuple[str, ...] = ()
@@ -311,6 +312,7 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
     ("sandbox.cpus", None, "number", "lower", "processors that commands may use (Docker)"),
     ("sandbox.pids", None, "whole", "lower", "processes that may run at once (Docker, bubblewrap)"),
     ("sandbox.file_size", None, "size", "lower", "size of a single file that a command writes"),
+    ("sandbox.disk", None, "size", "lower", "disk space that a command takes, all its files together"),
     (
         "sandbox.read_only_paths",
         None,

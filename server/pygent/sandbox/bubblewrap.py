@@ -14,11 +14,12 @@ from pathlib import Path
 from pygent import programs
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, seccomp
 from pygent.sandbox.cgroup import Cgroup
+from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
 from pygent.sandbox.guards import Guards, Taken
-from pygent.sandbox.host import AGENT, Private, tools
+from pygent.sandbox.host import AGENT, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.pins import Pins
@@ -56,13 +57,15 @@ class BubblewrapSandbox:
         self._program = program
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
+        self._disk: Disk | None = None
+        self._preparing = asyncio.Lock()
         self._fixed: list[str] = []
         self._pins = Pins(program)
         self._guards = Guards(profile)
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return self._profile.status("bubblewrap", self.workdir, "memory", "processes", "fileSize")
+        return self._profile.status("bubblewrap", self.workdir, "memory", "processes", "fileSize", "disk")
 
     async def start(self) -> None:
         """Try the full arguments, once in a process: user namespaces may be missing or forbidden."""
@@ -96,15 +99,15 @@ class BubblewrapSandbox:
         on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
-        if self._private is None:  # an agent that runs no command needs no folders
-            self._private = Private(network=self._profile.limits.network, owner=self._owner)
-            self._fixed = self._frame(self._private)
-            self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+        disk = await self._prepared()
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         taken = await self._guards.look()
         with Pins(self._program) as pins:
-            argv = [self._program, *self._arguments(taken, pins), "--", "/bin/bash", "-c", line]
+            argv = [self._program, *self._arguments(taken, pins)]
+            filters = seccomp.filters()
+            argv += [word for handle in filters for word in ("--seccomp", str(handle))]
+            argv += ["--", "/bin/bash", "-c", line]
             # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
             # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
             if self._cgroup is not None:
@@ -113,7 +116,10 @@ class BubblewrapSandbox:
                 *(argv, Path("/"), inside, self._owner),
                 contained=True,
                 limits=self._profile.limits,
+                own_keys=True,
+                disk=disk,
                 handles=(*self._pins.handles, *pins.handles),
+                handed_over=filters,
             )
             mark = secrets.token_hex(8)
             output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
@@ -132,22 +138,35 @@ class BubblewrapSandbox:
         if self._private is not None:
             await self._private.remove()
 
-    def _frame(self, private: Private) -> list[str]:
+    async def _prepared(self) -> Disk:
+        """Make what all commands share, at the first: an agent that runs none needs no folders."""
+        async with self._preparing:
+            if self._disk is None:
+                hidden = await asyncio.to_thread(credentials.within, tools(self._profile))
+                self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+                self._private = Private(network=self._profile.limits.network, owner=self._owner)
+                self._fixed = self._frame(self._private, hidden)
+                self._disk = disk_of(self._profile, self._private)
+            return self._disk
+
+    def _frame(self, private: Private, hidden: list[Path]) -> list[str]:
         """The arguments that stay the same from command to command."""
         place = private.path
         frame = [*ISOLATION, *([] if self._profile.limits.network else ["--unshare-net"]), *_system()]
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
-        frame += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
+        frame += ["--proc", "/proc", *_covered(), "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside(self._report)
         for path in tools(self._profile):
             frame += ["--ro-bind", str(path), str(path)]
+        for path in hidden:
+            frame += ["--ro-bind", f"{place}/empty" if path.is_dir() else "/dev/null", str(path)]
         for mounts, writable in ((read, False), (write, True)):
-            for path, place in mounts.items():
-                frame += self._pins.bind(place, Path("/"), str(path), writable=writable)
+            for path, source in mounts.items():
+                frame += self._pins.bind(source, Path("/"), str(path), writable=writable)
         return frame
 
     def _arguments(self, taken: Taken, pins: Pins) -> Iterator[str]:
@@ -161,6 +180,13 @@ class BubblewrapSandbox:
             yield from ("--ro-bind", "/dev/null", f"{root}/{name}")
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
+
+
+def _covered() -> Iterator[str]:
+    """What the kernel's own files tell of keys: those of our user are listed, by name, in any namespace."""
+    for path in ("/proc/keys", "/proc/key-users"):
+        if Path(path).exists():
+            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _system() -> Iterator[str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pygent.files import write_chosen
+from pygent.sandbox import seccomp
 from pygent.sandbox.guards import Taken
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
+from pygent.sandbox.tree import descendants
 
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"
@@ -39,6 +41,16 @@ def owner_ids(root: Path, rootless: bool) -> tuple[int, int]:
     return (0, 0) if rootless else (status.st_uid, status.st_gid)
 
 
+def processes(made: Any) -> list[int]:
+    """The container's processes by their numbers on this machine; none if the engine runs on another."""
+    pid = made.attrs["State"]["Pid"]
+    try:
+        ours = made.id in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return []
+    return [pid, *descendants(pid)] if ours else []
+
+
 def arguments(profile: Profile, taken: Taken, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
     """The arguments of `containers.create`.
 
@@ -52,7 +64,7 @@ def arguments(profile: Profile, taken: Taken, *, rootless: bool, env: dict[str, 
     passwd = str(_passwd(profile.state, uid, gid))
     return {
         "image": profile.image,
-        "command": ["python3", "-I", "-S", "-c", supervisor_source()],
+        "command": ["python3", "-I", "-S", "-c", supervisor_source(), seccomp.program().hex()],
         "entrypoint": [],
         "stdin_open": True,
         "tty": False,

@@ -19,6 +19,7 @@ from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, conta
 from pygent.sandbox.environment import environment
 from pygent.sandbox.execs import Execs
 from pygent.sandbox.guards import NOTHING, Guards, Taken
+from pygent.sandbox.host import disk_of
 from pygent.sandbox.line import Line
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import result
@@ -32,7 +33,7 @@ _Made: TypeAlias = tuple[type[Line] | type[Execs], Any, Any]
 ATTEMPTS = 3
 """Containers that are made again where something is replaced while one starts."""
 
-_LIMITS = ("memory", "cpus", "processes", "fileSize")
+_LIMITS = ("memory", "cpus", "processes", "fileSize", "disk")
 
 
 class _Replaced(SandboxUnavailable):
@@ -50,6 +51,7 @@ class DockerSandbox:
         self._report = report
         self._env = environment(profile, "docker")
         self._env |= {"HOME": container.HOME, "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
+        self._disk = disk_of(profile)
         self._starting = asyncio.Lock()
         self._line: Connection | None = None
         self._guards = Guards(profile)
@@ -117,13 +119,23 @@ class DockerSandbox:
     ) -> CommandResult:
         began = time.monotonic()
         place = outputs or self._profile.outputs
-        output, code, left = await line.run(
-            command,
-            {**self._env, **(env or {})},
-            lambda mark: Output(place, mark, on_output, self._profile.secret),
-            timeout,
-        )
-        return result(output, began, code, left, line.ended_for)
+        growth = self._disk.begin()
+        exceeded = asyncio.ensure_future(growth.exceeded(line.processes))
+        try:
+            output, code, left = await line.run(
+                command,
+                {**self._env, **(env or {})},
+                lambda mark: Output(place, mark, on_output, self._profile.secret),
+                timeout,
+                exceeded,
+            )
+        finally:
+            over = exceeded.done() and not exceeded.cancelled()
+            exceeded.cancel()
+            growth.end()
+        said = await growth.settled()
+        why = [growth.words if over else "", line.ended_for, said]
+        return result(output, began, code, left, " ".join(filter(None, why)))
 
     async def _connected(self) -> Connection:
         async with self._starting:
@@ -211,6 +223,7 @@ class DockerSandbox:
                     made.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
                 )
                 made.start()
+                made.reload()  # for the number of its first process
                 if stop.is_set():
                     raise SandboxUnavailable("Starting the sandbox was cancelled.")
             except BaseException:

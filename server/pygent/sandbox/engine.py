@@ -184,7 +184,7 @@ def enforced(info: Mapping[str, Any]) -> list[str]:
     (docs.docker.com, "Rootless mode: Limiting resources").
     """
     needed = {"memory": "MemoryLimit", "cpus": "CpuCfsQuota", "processes": "PidsLimit"}
-    return [name for name, key in needed.items() if info.get(key)] + ["fileSize"]
+    return [name for name, key in needed.items() if info.get(key)] + ["fileSize", "disk"]
 
 
 def rootless(info: Mapping[str, Any]) -> bool:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import engine
+from pygent.sandbox import container, engine
 from pygent.sandbox.output import Output
 
+KILLED = 128 + 9
 SWEEP = ["/bin/sh", "-c", "kill -9 -1"]
 
 
@@ -36,28 +37,38 @@ class Execs:
         """Whether a command runs."""
         return self._turn.locked()
 
+    def processes(self) -> list[int]:
+        """The container's processes, as far as this machine knows them."""
+        return container.processes(self._container)
+
     async def open(self) -> None:
         """Nothing to wait for."""
 
     async def run(
-        self, command: str, env: Mapping[str, str], output: Callable[[str], Output], timeout: float | None
+        self,
+        command: str,
+        env: Mapping[str, str],
+        output: Callable[[str], Output],
+        timeout: float | None,
+        exceeded: asyncio.Future[None],
     ) -> tuple[Output, int | None, int]:
         """Run a command, as `Line.run`; what it left running is ended and not counted."""
         async with self._turn:
             self._last += 1
             text = output(f"{self.container_id[:12]}-{self._last}")
             exec_id, pipe = await asyncio.to_thread(self._start, command, dict(env))
+            reading = asyncio.ensure_future(self._read(pipe, text))
             try:
-                await asyncio.wait_for(self._read(pipe, text), timeout)
-                timed_out = False
-            except asyncio.TimeoutError:
-                timed_out = True
+                await asyncio.wait([reading, exceeded], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                timed_out = not reading.done() and not exceeded.done()
             finally:
+                reading.cancel()
+                await asyncio.wait([reading])
                 pipe.close()
                 code: int | None = 137  # where the container has gone with it
                 if not self.ended_for:
                     code = await asyncio.shield(asyncio.to_thread(self._sweep, exec_id))
-            return text, None if timed_out else code, 0
+            return text, None if timed_out else KILLED if code is None else code, 0
 
     def end(self, reason: str) -> None:
         """Kill the command with the container and be no longer alive."""

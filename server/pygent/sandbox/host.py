@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pygent.sandbox.disk import Disk, remove
 from pygent.sandbox.profile import Profile
 
 ETC = (
@@ -31,17 +32,22 @@ ETC_FOLDERS = ("alternatives", "ld.so.conf.d", "ssl/certs", "pki/tls/certs", "pk
 
 TOOLCHAINS = (
     ".pyenv",
-    ".nvm",
+    ".nvm/versions",
     ".cargo/bin",
     ".rustup/toolchains",
     ".local/bin",
     ".local/lib",
-    ".local/share/uv",
-    ".local/share/pipx",
-    ".volta",
+    ".local/share/uv/python",
+    ".local/share/uv/tools",
+    ".local/share/pipx/py",
+    ".local/share/pipx/shared",
+    ".local/share/pipx/venvs",
+    ".volta/bin",
+    ".volta/tools",
     ".asdf",
 )
-"""Tools in the home folder that commands may use, read-only; the rest of it is not there."""
+"""Tools in the home folder that commands may use, read-only and without `credentials`; the rest of it is not
+there."""
 
 AGENT = {"HOME": "/home/agent", "USER": "agent", "LOGNAME": "agent", "TMPDIR": "/tmp"}
 """Who commands are told that they are."""
@@ -67,7 +73,7 @@ def tools(profile: Profile) -> list[Path]:
 
 
 class Private:
-    """Folders of one sandbox: `tmp`, `home`, and an `etc` with places for what is mounted in it."""
+    """Folders of one sandbox: `tmp`, `home`, one that stays empty, and an `etc` with places for mounts."""
 
     def __init__(self, *, network: bool, owner: tuple[int, int] | None) -> None:
         if not _cleared:
@@ -76,7 +82,10 @@ class Private:
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.etc_folders = [name for name in ETC_FOLDERS if Path("/etc", name).is_dir()]
         etc = self.path / "etc"
-        for path in (self.path / "tmp", self.path / "home", *(etc / name for name in self.etc_folders)):
+        for path in (
+            *(self.path / name for name in ("tmp", "home", "empty")),
+            *(etc / name for name in self.etc_folders),
+        ):
             path.mkdir(parents=True, exist_ok=True)
         for name in (*ETC, *(["resolv.conf"] if network else [])):
             source, copy = Path("/etc", name), etc / name
@@ -95,7 +104,13 @@ class Private:
 
     async def remove(self) -> None:
         """Remove them."""
-        await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
+        await asyncio.to_thread(remove, self.path)
+
+
+def disk_of(profile: Profile, private: Private | None = None) -> Disk:
+    """The disks that commands write to: with private folders, if there are any."""
+    kept = () if private is None else (private.path / "tmp", private.path / "home")
+    return Disk(profile.limits.disk, kept=kept, shared=(profile.root, *profile.outside()[1]))
 
 
 def _remove_abandoned() -> None:
@@ -109,4 +124,4 @@ def _remove_abandoned() -> None:
             continue
         with contextlib.suppress(FileNotFoundError):
             if place.stat().st_uid == os.geteuid():
-                shutil.rmtree(place, ignore_errors=True)
+                remove(place)

@@ -7,6 +7,7 @@ the start of a Python more than in bubblewrap.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import math
@@ -19,10 +20,10 @@ from typing import Any
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials
 from pygent.sandbox.environment import environment
 from pygent.sandbox.guards import Guards, Taken
-from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, tools
+from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
 from pygent.sandbox.owner import new_mark, reap
@@ -55,7 +56,9 @@ class LandlockSandbox:
         self._report = report
         self._owner = owner_of(profile.root)
         self._guards = Guards(profile, confined=False)
+        self._credentials: list[Path] | None = None
         self._private = Private(network=profile.limits.network, owner=self._owner)
+        self._disk = disk_of(profile, self._private)
         own = {"HOME": f"{self._private.path}/home", "TMPDIR": f"{self._private.path}/tmp"}
         # Of a system configuration that may not be opened git makes an error.
         self._env = {**environment(profile, "landlock"), **own, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -63,7 +66,7 @@ class LandlockSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return self._profile.status("landlock", self.workdir, "memory", "processes", "fileSize")
+        return self._profile.status("landlock", self.workdir, "memory", "processes", "fileSize", "disk")
 
     async def start(self) -> None:
         """End what the dead left, and try a command: the kernel may be too old."""
@@ -92,11 +95,20 @@ class LandlockSandbox:
         on_notice: OnOutput | None = None,
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
+        if self._credentials is None:
+            self._credentials = await asyncio.to_thread(credentials.within, tools(self._profile))
         line = limited(command, self._profile, processes=False)
         taken = await self._guards.look()
         user = "" if self._owner is None else "{}:{}".format(*self._owner)
         argv = [sys.executable, "-I", str(LAUNCHER), user, json.dumps(self._policy(taken)), *SHELL, line]
-        spawn = Spawn(argv, Path("/"), {**self._env, **(env or {})}, limits=self._profile.limits)
+        spawn = Spawn(
+            argv,
+            Path("/"),
+            {**self._env, **(env or {})},
+            limits=self._profile.limits,
+            own_keys=True,
+            disk=self._disk,
+        )
         mark = new_mark()
         place = outputs or self._profile.outputs
         output = Output(place, mark.rpartition(":")[2], on_output, self._profile.secret)
@@ -132,7 +144,7 @@ class LandlockSandbox:
                 *DEVICES,
                 *map(str, write.values()),
             ],
-            "fs_denied": list(hidden),
+            "fs_denied": [*hidden, *map(str, self._credentials or [])],
             "net_allow": ["*:*", "udp://*:*"] if limits.network else [],
             "net_allow_bind": ["*"] if limits.network else [],
             "max_processes": limits.pids,

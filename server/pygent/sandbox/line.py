@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import engine
+from pygent.sandbox import container, engine
 from pygent.sandbox.output import Output
 from pygent.sandbox.supervisor import ERROR, EXIT, HELLO, OUT
 
@@ -51,6 +51,10 @@ class Line:
         """Whether a command runs."""
         return bool(self._jobs)
 
+    def processes(self) -> list[int]:
+        """The container's processes, as far as this machine knows them."""
+        return container.processes(self._container)
+
     async def open(self) -> None:
         """Wait for the supervisor.  Raises SandboxUnavailable with what the container said instead."""
         self._socket.setblocking(False)
@@ -66,10 +70,16 @@ class Line:
             ) from None
 
     async def run(
-        self, command: str, env: Mapping[str, str], output: Callable[[str], Output], timeout: float | None
+        self,
+        command: str,
+        env: Mapping[str, str],
+        output: Callable[[str], Output],
+        timeout: float | None,
+        exceeded: asyncio.Future[None],
     ) -> tuple[Output, int | None, int]:
         """Run a command; its output, exit code (None: the time limit ended it) and how many it left.
 
+        It is ended as soon as `exceeded` is done.
         Raises SandboxUnavailable when the container ends meanwhile.
         """
         self._last += 1
@@ -78,12 +88,14 @@ class Line:
         argv = [self._shell, "-c", command]
         self._send({"op": "run", "id": number, "argv": argv, "cwd": "/workspace", "env": dict(env)})
         try:
-            await asyncio.wait([job.done], timeout=timeout)
-            timed_out = not job.done.done()
+            ends: list[asyncio.Future[Any]] = [job.done, exceeded]
+            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            unfinished = not job.done.done()
+            timed_out = unfinished and not exceeded.done()
         except asyncio.CancelledError:
             await self._kill(number, job)
             raise
-        if timed_out:
+        if unfinished:
             await self._kill(number, job)
         end = await job.done
         return job.output, None if timed_out else end["code"], end["left"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, SandboxStatus
+from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
 from pygent.sandbox.guards import Guards
 from pygent.sandbox.output import Output
@@ -34,6 +35,7 @@ class LocalSandbox:
         self.workdir = str(profile.root)
         self._profile = profile
         self._guards = Guards(profile, confined=False)
+        self._disk = Disk(profile.limits.disk, shared=(profile.root,))
         self._env = environment(profile, "local")
         self._env |= {
             name: value
@@ -46,7 +48,9 @@ class LocalSandbox:
 
     def status(self) -> SandboxStatus:
         """The facts for people."""
-        return self._profile.status("local", self.workdir, "memory", "processes", "fileSize", network=True)
+        return self._profile.status(
+            "local", self.workdir, "memory", "processes", "fileSize", "disk", network=True
+        )
 
     async def start(self) -> None:
         """End what the commands of a killed server left running."""
@@ -72,6 +76,7 @@ class LocalSandbox:
             {**self._env, **(env or {})},
             owner_of(root),
             limits=self._profile.limits,
+            disk=self._disk,
         )
         mark = new_mark()
         place = outputs or self._profile.outputs

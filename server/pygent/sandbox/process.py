@@ -20,7 +20,8 @@ from typing import TypeAlias
 from pygent.config.settings import SandboxSettings
 from pygent.config.values import size_text
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import CommandResult, tree
+from pygent.sandbox import CommandResult, keyring, tree
+from pygent.sandbox.disk import LOOK, Disk, Growth
 from pygent.sandbox.output import Output
 from pygent.sandbox.shell import asked
 
@@ -31,8 +32,6 @@ must not keep the call open."""
 GRACE = 0.5
 """Seconds between the polite signal and the last."""
 
-LOOK = 0.1
-"""Seconds between two looks at what a command uses."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _leaders: dict[int, subprocess.Popen[bytes]] = {}
@@ -44,7 +43,9 @@ class Spawn:
 
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
-    after as far as the kernel does not enforce them.  `handles` stay open in the command's first program.
+    after as far as the kernel does not enforce them.  `own_keys` gives it a session keyring of its own.
+    `disk` watches what it writes.  `handles` stay open in the command's first program; `handed_over` do, too,
+    and are closed here once it has them.
     """
 
     argv: Sequence[str]
@@ -54,6 +55,9 @@ class Spawn:
     contained: bool = False
     limits: SandboxSettings = field(default_factory=SandboxSettings)
     handles: Sequence[int] = ()
+    own_keys: bool = False
+    disk: Disk | None = None
+    handed_over: Sequence[int] = ()
 
 
 Watch: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[None]]
@@ -74,7 +78,8 @@ async def run_process(
     """
     began = time.monotonic()
     command = _start(spawn, mark, output)
-    limiting = asyncio.create_task(command.watch(spawn.limits))
+    growth = spawn.disk.begin() if spawn.disk is not None else None
+    limiting = asyncio.create_task(command.watch(spawn.limits, growth))
     try:
         with watch(command.end_at_once):
             timed_out = not await command.ended(timeout)
@@ -85,10 +90,14 @@ async def run_process(
     finally:
         limiting.cancel()
         left = command.end()
+        if growth is not None:
+            growth.end()
     if timed_out:
         await command.ended(GRACE)
         await command.drained()
-    return result(output, began, None if timed_out else command.exit_code, left, command.ended_for)
+    said = await growth.settled() if growth is not None else ""
+    why = " ".join(filter(None, [command.ended_for, said]))
+    return result(output, began, None if timed_out else command.exit_code, left, why)
 
 
 def result(
@@ -160,7 +169,7 @@ class _Command:
             os.killpg(self._process.pid, signal.SIGTERM)
         await self.ended(GRACE)
 
-    async def watch(self, limits: SandboxSettings) -> None:
+    async def watch(self, limits: SandboxSettings, growth: Growth | None) -> None:
         """End the command when its processes together use more than they may.
 
         No limit without privileges covers the memory of a tree, and none the number of root's processes.
@@ -175,6 +184,8 @@ class _Command:
             elif _memory(pids) > limits.memory:
                 size = size_text(limits.memory)
                 self.ended_for = f"It was ended because it used more than {size} of memory (sandbox.memory)."
+            elif growth is not None and growth.over(pids):
+                self.ended_for = growth.words
         self._kill()
 
     def end_at_once(self, reason: str) -> None:
@@ -247,8 +258,9 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
         _become_subreaper()
     reading, writing = os.pipe()
     owner = spawn.owner
-    try:
-        process = subprocess.Popen(
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             spawn.argv,
             cwd=spawn.cwd,
             env={**spawn.env, tree.MARK: mark},
@@ -259,13 +271,17 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
             user=None if owner is None else owner[0],
             group=None if owner is None else owner[1],
             extra_groups=None if owner is None else [],
-            pass_fds=spawn.handles,
+            pass_fds=(*spawn.handles, *spawn.handed_over),
         )
+
+    try:
+        process = keyring.with_own(start) if spawn.own_keys else start()
     except (OSError, ValueError) as error:
         os.close(reading)
         raise SandboxUnavailable(f"The command can't be started: {error}.") from error
     finally:
-        os.close(writing)
+        for descriptor in (writing, *spawn.handed_over):
+            os.close(descriptor)
     _leaders[process.pid] = process
     return _Command(process, reading, mark, output, spawn.contained)
 

@@ -114,6 +114,7 @@ class Profile:
             "cpus": f"{min(self.limits.cpus, os.cpu_count() or 1):g}",
             "processes": str(self.limits.pids),
             "fileSize": size_text(self.limits.file_size),
+            "disk": size_text(self.limits.disk),
         }
         return {name: words[name] for name in names}
 
