@@ -12,6 +12,9 @@ PLACES = {
     "bubblewrap": "Runs in the bubblewrap sandbox",
     "landlock": "Runs in the Landlock sandbox",
 }
+_SPELT = "\\"
+"""Kept in what was made visible, in which a backslash may begin what spells a character; older programs'
+approvals, which were not, are shown safely too."""
 NO_SANDBOX = "NO SANDBOX: this runs directly on your machine, with your rights"
 
 
@@ -27,13 +30,19 @@ def made_visible(approval: Approval) -> Approval:
     )
 
 
+def title(approval: Approval) -> str:
+    """What is asked for, on one line."""
+    return visible(approval.title, keep=_SPELT)
+
+
 def content(approval: Approval) -> str:
-    """The whole of what would be done; `approval` is one that was made visible."""
-    return approval.diff or approval.detail or visible(approval.command or "")
+    """The whole of what would be done."""
+    text = approval.diff or approval.detail or visible(approval.command or "")
+    return visible(text, keep="\n\t" + _SPELT)
 
 
 def facts(approval: Approval) -> list[str]:
-    """Where and how it would be done, a sentence each; none for a change that Pygent itself makes."""
+    """Where and how it would be done, a line each; none for a short change that Pygent itself makes."""
     said = [_place(approval)] if approval.kind in ("command", "tool") else []
     if approval.outside and approval.isolation != "local":
         said.append(f"It can also change files outside of the workspace: {', '.join(approval.outside)}.")
@@ -45,8 +54,8 @@ def facts(approval: Approval) -> list[str]:
 
 
 def whole(approval: Approval) -> str:
-    """All that a person has to read; `approval` is one that was made visible."""
-    return "\n".join([approval.title, *facts(approval), "", content(approval)])
+    """All that a person has to read."""
+    return "\n".join([title(approval), *facts(approval), "", content(approval)])
 
 
 def _place(approval: Approval) -> str:

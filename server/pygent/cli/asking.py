@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 
-from pygent.approval_text import content, facts
+from pygent.approval_text import content, facts, title
 from pygent.cli.console import Console
 from pygent.cli.diffs import styled
 from pygent.records import Approval, Decision, Verdict
@@ -18,12 +18,12 @@ _ANSWER = re.compile(r"(?i)(y|yes|s|session|c|cancel)|(?:n|no)(?:[\s,:]+(.*))?",
 
 def show_approval(console: Console, approval: Approval) -> None:
     """Show all that would be done, and where: nobody should allow a line that was cut."""
-    console.exact(f"? {approval.title}", "yellow")
+    console.exact(f"? {title(approval)}", "yellow")
     for fact in facts(approval):
         danger = fact.startswith("NO SANDBOX")
         console.exact(f"  {fact}", "red" if danger else "dim")
     if approval.diff:
-        for line, style in styled(approval.diff):
+        for line, style in styled(content(approval)):
             console.exact(f"  {line}", style)
         return
     for line in content(approval).split("\n"):
