@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { Person } from "./server";
 import type { Approval, Decision, Question } from "./protocol";
 
-const LONGEST = 600; // characters of a command that a notification shows
+const LONGEST = 600; // characters that a notification surely shows
 
 type Asked = { kind: "approval"; approval: Approval } | { kind: "question"; question: Question };
 type Pending = Asked & { settle(answer: Decision | string | undefined): void };
@@ -82,14 +82,27 @@ async function notifyApproval(approval: Approval): Promise<Decision | undefined>
   const allow = vscode.l10n.t("Allow");
   const session = vscode.l10n.t("Allow for Session");
   const deny = vscode.l10n.t("Deny");
-  const place = approval.isolation === "local" ? vscode.l10n.t("no sandbox") : approval.isolation;
-  const what = approval.command ?? (approval.diff ? "" : approval.detail);
-  const short = what.length > LONGEST ? `${what.slice(0, LONGEST)} … ${vscode.l10n.t("(the whole is in the chat)")}` : what;
-  const text = plain(`Pygent (${place}): ${approval.title}${short && !approval.title.includes(short) ? `: ${short}` : ""}`);
-  const chosen = await vscode.window.showWarningMessage(text, allow, session, deny);
+  const show = vscode.l10n.t("Show in Chat");
+  const what = approval.diff ?? (approval.detail || (approval.command ?? ""));
+  const shown = showsWhole(approval.title, what);
+  const said = shown ? (approval.title.includes(what) ? "" : `: ${what}`) : ` ${vscode.l10n.t("(the whole is in the chat)")}`;
+  const text = plain(`Pygent (${placeOf(approval)}): ${approval.title}${said}`);
+  const chosen = await vscode.window.showWarningMessage(text, ...(shown ? [allow, session, deny] : [show, deny]));
+  if (chosen === show) void vscode.commands.executeCommand("pygent.ui.chat");
   if (chosen === allow) return { decision: "accept" };
   if (chosen === session) return { decision: "acceptForSession" };
   return chosen === deny ? { decision: "decline" } : undefined;
+}
+
+function placeOf({ isolation, network, background }: Approval): string {
+  const place = isolation === "local" ? vscode.l10n.t("no sandbox") : isolation;
+  const more = [network ? vscode.l10n.t("with network") : "", background ? vscode.l10n.t("in the background") : ""];
+  return [place, ...more].filter(Boolean).join(", ");
+}
+
+/** Whether a notification shows this as it is: it joins lines and blanks, makes links, and cuts at 1,000 characters. */
+function showsWhole(title: string, what: string): boolean {
+  return title.length + what.length <= LONGEST && !/[\n\t]| {2}|^ | $/.test(what) && plain(what) === what;
 }
 
 async function notifyQuestion(question: Question): Promise<string | undefined> {

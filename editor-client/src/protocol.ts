@@ -1,6 +1,6 @@
 // Made by `python -m pygent.lsp.typescript` from the types of the server; do not edit.
 
-/** Something that may only happen with a person's consent. `detail` is the exact thing that will be done, never the model's description of it. */
+/** Something that may only happen with a person's consent. `command` is exactly what will run. `detail` and `diff` are for people: the whole of what will be done, never the model's description of it, with each character that can't be seen as `\u{…}`; show `detail` rather than `command`. `isolation` is `local` for what runs outside of any sandbox, as tools of MCP servers and of the person's own do. `network`: whether it reaches the network; `background`: whether it goes on after the answer; `outside`: paths outside of the workspace that it can change; `why`: in a sentence, what else a person should know. */
 export interface Approval {
   id: string;
   sessionId: string;
@@ -11,6 +11,10 @@ export interface Approval {
   taskId?: string;
   command?: string;
   diff?: string;
+  background?: boolean;
+  network?: boolean;
+  outside?: string[];
+  why?: string;
 }
 
 /** The agent waits for a person's consent. */

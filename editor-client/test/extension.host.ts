@@ -9,13 +9,13 @@ import { Interpreters } from "../src/interpreters";
 import { locate } from "../src/locate";
 import type { Commands, Task } from "../src/protocol";
 import { Server } from "../src/server";
-import { asksInANotification, asksUntilCancelled, opensLinks, showsTasks, tellsRefusals } from "./parts";
+import { asksInANotification, asksUntilCancelled, offersToAllowOnlyWhatItShows, opensLinks, showsTasks, tellsRefusals } from "./parts";
 import { until } from "./until";
 
 const { PYGENT_HOST_RESULTS = "", PYGENT_HOST_PYTHON = "", PYGENT_HOST_BIN = "" } = process.env;
 const STEPS = {
   ...{ activates, keepsFoldersApart, followsSettings, actsOnTasks, comparesTasks, attaches, inserts, offersCodeActions },
-  ...{ asksInANotification, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
+  ...{ asksInANotification, offersToAllowOnlyWhatItShows, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
 };
 
 /** What VS Code calls; each step's outcome is a line of the results. */

@@ -41,14 +41,31 @@ export async function asksInANotification(): Promise<void> {
     shown[0]?.press("Allow for Session");
     assert.deepEqual(await first, { decision: "acceptForSession" });
 
-    const hostile = { title: "Run [this](command:x)", command: "y".repeat(700), isolation: "local" } as const;
+    const hostile = { title: "Run [this](command:x)", detail: "y".repeat(700), isolation: "local", background: true } as const;
     const second = asking.approve(approval("2", hostile), never);
-    assert.match(shown[1]?.text ?? "", /^Pygent \(no sandbox\): Run \[this\] \(command:x\): y{600} … \(the whole is in the chat\)$/);
+    assert.equal(shown[1]?.text, "Pygent (no sandbox, in the background): Run [this] (command:x) (the whole is in the chat)");
+    assert.deepEqual(shown[1]?.items, ["Show in Chat", "Deny"], "what is not shown can't be allowed");
     assert.ok(asking.answer("2", { decision: "decline", feedback: "no" }));
     assert.deepEqual(await second, { decision: "decline", feedback: "no" });
     shown[1]?.press("Allow");
     await until(() => shown.some(({ text }) => text.startsWith("That was answered already")));
     assert.ok(!asking.answer("2", { decision: "accept" }), "once is enough");
+  });
+}
+
+export async function offersToAllowOnlyWhatItShows(): Promise<void> {
+  const odd = ["a\nb", "a\tb", "a  b", " a", "a ", "[a](command:b)", "y".repeat(601)];
+  await notified(async (shown) => {
+    const asking = new Asking();
+    for (const detail of odd) void asking.approve(approval(detail, { detail, command: detail }), never);
+    void asking.approve(approval("diff", { kind: "edit", detail: "a.py", diff: "+++ x\n" }), never);
+    void asking.approve(approval("spelt", { detail: "te\\u{200b}st", command: "te\u200bst" }), never);
+    const spelt = shown.pop();
+    assert.ok(shown.every(({ items }) => items.join() === "Show in Chat,Deny"));
+    assert.equal(shown.length, odd.length + 1);
+    assert.equal(spelt?.text, "Pygent (bubblewrap): Run a command: te\\u{200b}st");
+    assert.equal(spelt?.items[0], "Allow");
+    asking.clear();
   });
 }
 

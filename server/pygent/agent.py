@@ -26,6 +26,7 @@ from pygent.records import Approval, Decision, Failure, Question, ToolCall, Turn
 from pygent.repeats import PAUSED, TOLD, Repeats
 from pygent.tools import Call, Declined, Result, Tool, ToolContext, TurnCancelled
 from pygent.transcript import Transcript
+from pygent.visible import visible
 
 T = TypeVar("T")
 OVERFLOWS = 2
@@ -223,7 +224,7 @@ class Turn:
                 bound = tool.bind(arguments)
             except ToolError as error:
                 problem = str(error)
-        title = call.name if bound is None else bound.title()
+        title = visible(call.name if bound is None else bound.title(), keep="")
         self.emit(ToolStarted(item_id=call.item_id, name=call.name, title=title, arguments=arguments))
         if bound is None or tool is None:
             raise ToolError(problem or "")

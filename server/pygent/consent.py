@@ -7,11 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from pygent.approval_text import made_visible
 from pygent.approvals import Approvals
 from pygent.events import ApprovalRequested, ApprovalResolved, Client, QuestionAnswered, QuestionAsked
 from pygent.journal import Journal
 from pygent.records import Approval, Decision, Question
 from pygent.redaction import Redactor
+from pygent.visible import visible
 
 
 class Consent:
@@ -40,15 +42,18 @@ class Consent:
         self._redactor = redactor
         self._timeout = timeout
         self._show = show
-        self._granted: set[tuple[str, str]] = set()
+        self._granted: set[tuple[object, ...]] = set()
+        self._boundary: tuple[object, ...] | None = None
+        """What the last command was asked for, on which every grant depends."""
 
     async def approve(self, approval: Approval) -> Decision:
         """A person's decision, asked for unless it was given for the whole session."""
-        grant = (approval.kind, approval.command or approval.title if approval.kind != "edit" else "")
+        self._drop_grants(approval)
+        grant = _grant(approval)
         if grant in self._granted:
             return Decision(decision="accept")
         approval = msgspec.structs.replace(approval, title=self._labelled(approval.title))
-        approval = self._redactor().record(approval)
+        approval = self._redactor().record(made_visible(self._redactor().record(approval)))
         self._journal.emit(ApprovalRequested(approval=approval))
         self._show("waiting")
         decision, by = Decision(decision="cancel"), "the turn's end"
@@ -65,9 +70,17 @@ class Consent:
             self._granted.add(grant)
         return decision
 
+    def _drop_grants(self, approval: Approval) -> None:
+        """Forget what was granted where commands run with another isolation, network or reach by now."""
+        if approval.kind == "command":
+            boundary = _boundary(approval)
+            if self._boundary not in (None, boundary):
+                self._granted.clear()
+            self._boundary = boundary
+
     async def ask(self, question: Question) -> str | None:
         """A person's answer; None if nobody can be asked, or nobody answers in time."""
-        question = msgspec.structs.replace(question, prompt=self._labelled(question.prompt))
+        question = msgspec.structs.replace(question, prompt=visible(self._labelled(question.prompt)))
         question = self._redactor().record(question)
         self._journal.emit(QuestionAsked(question=question))
         self._show("waiting")
@@ -81,3 +94,15 @@ class Consent:
 
     def _labelled(self, asked: str) -> str:
         return asked if self._task is None else f"[Task: {self._task}] {asked}"
+
+
+def _boundary(approval: Approval) -> tuple[object, ...]:
+    return (approval.isolation, approval.network, *approval.outside)
+
+
+def _grant(approval: Approval) -> tuple[object, ...]:
+    """What consent for the session covers: all edits, else exactly this, under the same conditions."""
+    if approval.kind == "edit":
+        return ("edit",)
+    what = approval.detail if approval.command is None else approval.command
+    return (approval.kind, approval.title, what, approval.diff, approval.background, *_boundary(approval))

@@ -70,7 +70,12 @@ class Failure(Wire, frozen=True, kw_only=True):
 class Approval(Wire, frozen=True, kw_only=True):
     """Something that may only happen with a person's consent.
 
-    `detail` is the exact thing that will be done, never the model's description of it.
+    `command` is exactly what will run.  `detail` and `diff` are for people: the whole of what will be done,
+    never the model's description of it, with each character that can't be seen as `\\u{…}`; show `detail`
+    rather than `command`.  `isolation` is `local` for what runs outside of any sandbox, as tools of MCP
+    servers and of the person's own do.  `network`: whether it reaches the network; `background`: whether it
+    goes on after the answer; `outside`: paths outside of the workspace that it can change; `why`: in a
+    sentence, what else a person should know.
     """
 
     id: str
@@ -82,6 +87,10 @@ class Approval(Wire, frozen=True, kw_only=True):
     task_id: str | None = None
     command: str | None = None
     diff: str | None = None
+    background: bool = False
+    network: bool | None = None
+    outside: list[str] = []
+    why: str | None = None
 
 
 class Decision(Wire, frozen=True, kw_only=True):

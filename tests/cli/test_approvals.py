@@ -21,7 +21,7 @@ from tests.lsp.wire import IGNORE, Wire, server
 from tests.story import Person, call, story
 from tests.test_recovery import ended
 
-from pygent.cli.approvals import show_approval
+from pygent.cli.asking import show_approval
 from pygent.cli.console import Console
 from pygent.delegation import DelegateRequest
 from pygent.events import ApprovalRequested, ApprovalResolved, QuestionAnswered, QuestionAsked

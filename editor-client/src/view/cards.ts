@@ -1,6 +1,6 @@
 // What waits for a person: an approval with its three buttons, a question with its options or a field.
 import type { Approval, Question } from "../protocol";
-import { diffView } from "./diff";
+import { wholeDiff } from "./diff";
 import { button, h, t } from "./dom";
 import type { ToHost } from "./messages";
 
@@ -32,12 +32,27 @@ export function approvalCard(approval: Approval, tell: Tell): Card {
     feedback,
   );
   const label = t("What will be done");
-  const detail = approval.diff ? diffView(approval.diff, label).element : h("pre", { role: "group", label }, approval.command ?? approval.detail);
+  const text = approval.diff ?? (approval.detail || (approval.command ?? ""));
+  const detail = approval.diff ? wholeDiff(text, label) : h("pre", { role: "group", label }, text);
   detail.tabIndex = 0;
   const danger = approval.isolation === "local";
   const place = danger ? t("no sandbox") : t("in {0}", approval.isolation);
   const head = h("div", { class: "card-head" }, h("strong", {}, approval.title), h("span", { class: danger ? "place danger" : "place" }, place));
-  return card(t("Approval: {0}", approval.title), [head, detail], controls);
+  const facts = factsOf(approval, text).map((fact) => h("div", {}, fact));
+  return card(t("Approval: {0}", approval.title), [head, h("div", { class: "card-facts" }, ...facts), detail], controls);
+}
+
+/** What else there is to know before consent, a line each. */
+function factsOf(approval: Approval, text: string): string[] {
+  const lines = text.replace(/\n$/, "").split("\n").length;
+  return [
+    approval.kind === "tool" ? t("This tool runs directly on your machine, with your rights.") : undefined,
+    approval.network === undefined ? undefined : approval.network ? t("With network") : t("Without network"),
+    approval.background ? t("In the background: it goes on after the answer") : undefined,
+    approval.outside?.length ? t("It can also change files outside of the workspace: {0}", approval.outside.join(", ")) : undefined,
+    approval.why,
+    lines > 1 ? t("{0} lines", lines) : undefined,
+  ].filter((fact) => fact !== undefined);
 }
 
 export function questionCard(question: Question, tell: Tell): Card {

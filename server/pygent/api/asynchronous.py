@@ -282,7 +282,7 @@ class _Front:
         said = await _answered(self._approve, approval) if self._approve is not None else False
         if isinstance(said, Decision):
             return said
-        return Decision(decision="accept" if said else "decline")
+        return Decision(decision="accept" if said is True else "decline")  # "no" would be true
 
     async def ask(self, question: Question) -> str | None:
         answer = await _answered(self._ask, question) if self._ask is not None else None

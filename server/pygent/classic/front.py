@@ -11,10 +11,12 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.text import Text
 
+from pygent.approval_text import content, facts
 from pygent.events import Envelope, Message, Notice, ToolFinished, ToolStarted
-from pygent.records import Approval, Decision, Question
+from pygent.records import Approval, Decision, Question, Verdict
 from pygent.sandbox.output import Cleaner
 
+ANSWERS: dict[str, Verdict] = {"y": "accept", "yes": "accept", "n": "decline", "no": "decline"}
 QUIET = ("ask_user", "stop")
 """Tools whose results say nothing to a person."""
 
@@ -68,11 +70,18 @@ class Front:
                 f"{_plain(approval.title)}. PYGENT_CONFIRM_BASH=0 runs commands unasked.\n"
             )
             return Decision(decision="decline")
-        self._panel(
-            Text(_plain(approval.command or approval.diff or approval.detail)), approval.title, "yellow"
-        )
-        said = await asyncio.to_thread(self._console.input, "Allow this? [Y/n]: ")
-        return Decision(decision="accept" if said.strip().lower() in ("", "y", "yes") else "decline")
+        shown = "\n".join([*facts(approval), "", content(approval)])
+        self._panel(Text(shown), approval.title, "yellow")
+        while (said := await asyncio.to_thread(self._read_answer)) not in ANSWERS:
+            sys.stderr.write("Answer y or yes, n or no.\n")
+        return Decision(decision=ANSWERS[said])
+
+    def _read_answer(self) -> str:
+        """What the person says; no at the end of input."""
+        try:
+            return self._console.input("Allow this? (y/n): ").strip().lower()
+        except EOFError:
+            return "no"
 
     async def ask(self, question: Question) -> str | None:
         """Questions end the turn: the script's next message is the answer, as in Pygent 1.0."""

@@ -8,19 +8,15 @@ from collections.abc import Mapping
 import msgspec
 
 from pygent.app import App
+from pygent.cli.asking import show_approval
 from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
-from pygent.cli.lines import show_diff
 from pygent.cli.place import opened
 from pygent.errors import PygentError
 from pygent.records import Approval, Decision, Verdict
 
-WHERE = {
-    "docker": "in Docker",
-    "bubblewrap": "in the bubblewrap sandbox",
-    "landlock": "in the Landlock sandbox",
-    "local": "WITHOUT SANDBOX",
-}
+SHORTEST_END = 6
+"""Characters that name an approval by the end of its id at the least."""
 
 
 async def approvals(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
@@ -32,19 +28,6 @@ async def approvals(given: argparse.Namespace, environ: Mapping[str, str], conso
             raise UsageError(f"approvals {given.action} needs the id of an approval")
         approval = _find(where.app, given.words[0])
         return _answer(where.app, approval, given, console)
-
-
-def show_approval(console: Console, approval: Approval, *, said: bool = False) -> None:
-    """What would be done, and where; `said` leaves out the command, which the lines above show."""
-    where = f" ({WHERE[approval.isolation]})" if approval.command else ""
-    console.say(f"? {approval.title}{where}", "yellow")
-    if approval.diff:
-        show_diff(console, approval.diff)
-    elif not said:
-        for line in (approval.command or approval.detail).split("\n"):
-            console.say(f"  {line}")
-    if approval.isolation == "local" and approval.command:
-        console.say("  There is NO SANDBOX: this runs directly on your machine.", "red")
 
 
 def _list(app: App, given: argparse.Namespace, console: Console) -> int:
@@ -64,7 +47,9 @@ def _list(app: App, given: argparse.Namespace, console: Console) -> int:
 
 
 def _find(app: App, word: str) -> Approval:
-    """An approval by its id or the end of it.  Raises PygentError `notFound`."""
+    """An approval by its id or the end of it.  Raises UsageError, and PygentError `notFound`."""
+    if len(word) < SHORTEST_END:
+        raise UsageError(f"{word!r} is too short: give at least the last {SHORTEST_END} characters of the id")
     found = [one for one in app.approvals.pending() if one.id.endswith(word)]
     if len(found) != 1:
         how = "Several approvals end" if found else "No approval that waits ends"

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 import msgspec
 
+from pygent.visible import PROSE, visible
+
 STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PLAIN = str.maketrans(
     {
@@ -67,6 +69,15 @@ class Console:
         text = safe(text)
         lines = [text] if self.columns is None else wrapped(text, self.columns())
         self.raw("".join(self.style(line, *styles) + "\n" for line in lines), self.err)
+
+    def exact(self, text: str, *styles: str) -> None:
+        """A line that a person decides about, which is broken by the terminal alone.
+
+        `text` is visible already; what the terminal's encoding has no character for is spelt, too.
+        """
+        self.err.write(self.style(_encodable(text, self.err), *styles) + "\n")
+        self.err.flush()
+        self.parted = False
 
     def error(self, text: str, fix: str | None = None) -> None:
         """A line that says what went wrong, and one that says what to do."""
@@ -156,8 +167,27 @@ def fitting(text: str, stream: TextIO) -> str:
 
 
 def safe(text: str) -> str:
-    """Text without control characters: a model must not write to the terminal's own controls."""
-    return "".join(char for char in text if char in "\n\t" or char.isprintable() or char in "\u200d\ufe0f")
+    """Text in which control characters are spelt: a model must not write to the terminal's own controls."""
+    return visible(text, keep=PROSE)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Text with `\\u{…}` for what the stream's encoding lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        pieces = (char if _fits(char, encoding) else f"\\u{{{ord(char):x}}}" for char in text)
+        return "".join(pieces)
+    return text
+
+
+def _fits(char: str, encoding: str) -> bool:
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def named(path: str) -> str:

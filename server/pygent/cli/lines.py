@@ -6,7 +6,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from pygent.cli.asking import show_approval
 from pygent.cli.console import Console, ago, safe
+from pygent.cli.diffs import styled
 from pygent.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -27,9 +29,6 @@ LINES, LAST = 10, 3
 """Lines of a command's output that are shown as they come, and of the rest at its end."""
 WIDEST, LONGEST_DIFF = 400, 60
 """Characters of a line of output, and lines of a change, that are shown."""
-
-DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-"""How lines of a unified diff are shown, by their first character."""
 
 
 @dataclass(slots=True)
@@ -81,11 +80,12 @@ class Events:
                 self._finished(done)
             case ChangeMade(diff=diff):
                 self._break()
-                show_diff(console, diff, LONGEST_DIFF)
+                _show_diff(console, diff, LONGEST_DIFF)
             case Notice(level=level, text=text):
                 self._line(text, {"info": "dim", "warning": "yellow", "error": "red"}[level])
             case ApprovalRequested(approval=approval):
-                self._line(f"? {approval.title}: {approval.detail}", "yellow")
+                self._break()
+                show_approval(console, approval)
             case ApprovalResolved(decision=decision, by=by):
                 self._line(f"  {decision} ({by})", "dim")
             case QuestionAsked(question=question):
@@ -145,12 +145,12 @@ def asks_for_task(envelope: Envelope) -> bool:
     return envelope.task_id is not None and isinstance(envelope.event, ApprovalRequested | QuestionAsked)
 
 
-def show_diff(console: Console, diff: str, most: int | None = None) -> None:
+def _show_diff(console: Console, diff: str, most: int) -> None:
     """A unified diff in colour; at most so many lines of it."""
-    lines = diff.splitlines()
-    for line in lines[:most]:
-        console.say(f"  {line}", DIFF_STYLES.get(line[:1], "dim"))
-    if most is not None and len(lines) > most:
+    lines = list(styled(diff))
+    for line, style in lines[:most]:
+        console.say(f"  {line}", style)
+    if len(lines) > most:
         console.say(f"  … {len(lines) - most} more lines of this change …", "dim")
 
 

@@ -8,8 +8,10 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
+from pygent.cli.asking import forget_typed
 from pygent.cli.console import Console
 
 
@@ -31,7 +33,10 @@ class PlainPrompt:
         self._console = console
         self._label, self._interrupted, self._working = label, interrupted, working
         self._due = False
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._lines: asyncio.Queue[tuple[float, str | None]] = asyncio.Queue()
+        self._early: list[tuple[float, str | None]] = []
+        """Lines that were typed before what is asked now, and are no answers to it."""
+        self._asked: float | None = None
         self._armed = False
 
     @property
@@ -46,8 +51,8 @@ class PlainPrompt:
 
         def read() -> None:
             for line in sys.stdin:
-                loop.call_soon_threadsafe(self._lines.put_nowait, line)
-            loop.call_soon_threadsafe(self._lines.put_nowait, None)
+                loop.call_soon_threadsafe(self._lines.put_nowait, (time.monotonic(), line))
+            loop.call_soon_threadsafe(self._lines.put_nowait, (time.monotonic(), None))
 
         threading.Thread(target=read, name="lines", daemon=True).start()
         with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C ends the program
@@ -58,31 +63,45 @@ class PlainPrompt:
         """The next line.  Raises EOFError to leave."""
         self._due = True
         self.redraw()
-        line = await self._lines.get()
+        when, line = await self._next()
+        while self._asked is not None and when < self._asked and line is not None:
+            self._early.append((when, line))
+            when, line = await self._lines.get()
         self._armed = False
         if line is None:
             raise EOFError
         return line.rstrip("\n")
 
+    async def _next(self) -> tuple[float, str | None]:
+        if self._early and self._asked is None:
+            return self._early.pop(0)
+        return await self._lines.get()
+
     def redraw(self) -> None:
         """Say once that a line is waited for, when nothing runs any more."""
         if self._due and not self._working():
-            self.set_aside()
+            self._say_label()
 
-    def set_aside(self) -> None:
-        """Say what is asked."""
+    def _say_label(self) -> None:
         self._due = False
         self._console.raw(self._label(self.columns), self._console.out)
 
+    def set_aside(self) -> None:
+        """Say what is asked; lines that were typed before are kept for later."""
+        forget_typed(sys.stdin.fileno())
+        self._asked = time.monotonic()
+        self._say_label()
+
     def restore(self) -> None:
-        """Nothing was put aside."""
+        """Go on with the lines that were typed before the question."""
+        self._asked = None
 
     def close(self) -> None:
         """Nothing waits to be written."""
 
     def _interrupt(self) -> None:
         if self._armed:
-            self._lines.put_nowait(None)
+            self._lines.put_nowait((time.monotonic(), None))
         elif not self._interrupted():
             self._console.say("\nCtrl-C again, or Ctrl-D, leaves.")
         self._armed = True

@@ -17,11 +17,13 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
+from pygent.cli.asking import forget_typed
 from pygent.cli.completer import mention
 
 PASTED_LINES, PASTED_CHARACTERS = 8, 1000
@@ -144,7 +146,15 @@ class Prompt:
         self._session.app.invalidate()
 
     def set_aside(self) -> None:
-        """Keep what is being typed for later: something else is asked first."""
+        """Keep what is being typed for later: something else is asked first.
+
+        What was asked stands on the screen when this returns, and no key that was pressed before is left.
+        """
+        self.above.print()
+        app = self._session.app
+        forget_typed(app.input.fileno())
+        clear_typeahead(app.input)
+        app.key_processor.empty_queue()
         self._drafts.append(self._session.default_buffer.document)
         self._session.default_buffer.set_document(Document())
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
 from collections import deque
 from collections.abc import Callable
 
 from pygent.budget import worded
 from pygent.cli import markdown
-from pygent.cli.approvals import show_approval
+from pygent.cli.asking import CHOICES, HELP, decision_of, show_approval
 from pygent.cli.console import Console, cut, fitting, safe
 from pygent.cli.lines import Events, asks_for_task
 from pygent.events import (
@@ -28,14 +27,12 @@ from pygent.events import (
     TurnFinished,
     TurnStarted,
 )
-from pygent.records import Approval, Decision, Question, Verdict, now_ms
+from pygent.records import Approval, Decision, Question, now_ms
 
 PACE = 0.12
 """Seconds between two pictures of the clock."""
 FRAMES, PLAIN_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
-ANSWERS: dict[str, Verdict] = {"y": "accept", "s": "acceptForSession", "c": "cancel"}
 SAID = {"accept": "allowed", "acceptForSession": "allowed for this session", "decline": "declined"}
-CHOICES = "[y]es  [s]ession  [n]o, because …  [c]ancel > "
 
 
 class Screen:
@@ -200,9 +197,10 @@ class Screen:
     async def approve(self, approval: Approval) -> Decision | None:
         """Ask at the prompt: once, for the session, no with a reason, or cancel the turn."""
         async with self._asking:
-            self._show(approval)
-            while (decision := _decision(await self._ask(CHOICES))) is None:
-                self._console.say("  Answer y, s, n or c; what follows n is told to the agent.", "dim")
+            self._settle()
+            show_approval(self._console, approval)
+            while (decision := decision_of(await self._ask(CHOICES))) is None:
+                self._console.say(HELP, "dim")
         said = SAID.get(decision.decision, "cancelled")
         self._console.say(f"  {said}{': ' + decision.feedback if decision.feedback else ''}", "dim")
         return decision
@@ -221,11 +219,6 @@ class Screen:
         self._console.say(f"  {said}", "dim")
         return said or None
 
-    def _show(self, approval: Approval) -> None:
-        self._settle()
-        said = self._doing == f"$ {approval.command}" and approval.session_id == self.session_id
-        show_approval(self._console, approval, said=said)
-
     async def _ask(self, label: str) -> str:
         self._ask_label, self._answer = label, asyncio.get_running_loop().create_future()
         self.aside()
@@ -240,13 +233,3 @@ class Screen:
 def _is_declined(envelope: Envelope) -> bool:
     """Whether it is the end of a call that the person has just declined here."""
     return isinstance(envelope.event, ToolFinished) and envelope.event.status == "declined"
-
-
-def _decision(said: str) -> Decision | None:
-    """What a person's line decides; None if it can't be told."""
-    found = re.fullmatch(r"(?i)(y|yes|s|session|c|cancel)|n(?:o)?(?:\b[\s,:]*(.*))?", said, re.S)
-    if found is None:
-        return None
-    if found[1] is None:
-        return Decision(decision="decline", feedback=(found[2] or "").strip() or None)
-    return Decision(decision=ANSWERS[found[1][0].lower()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 
 from pygent.app import App
 from pygent.budget import worded
+from pygent.cli.asking import CHOICES, HELP, decision_of, forget_typed, show_approval
 from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
 from pygent.cli.lines import Events, asks_for_task
@@ -20,12 +22,14 @@ from pygent.cli.place import Place, place
 from pygent.config import Config
 from pygent.delegation import DelegateRequest
 from pygent.errors import ConfigInvalid, PygentError
-from pygent.events import Envelope
+from pygent.events import ApprovalRequested, Envelope
 from pygent.records import Approval, Decision, Failure, Question, Task, TurnResult
 from pygent.session import Session
 
 CODES = {"completed": 0, "failed": 1, "needsInput": 3, "limit": 124, "cancelled": 130}
 GO_ON = "Go on where you stopped."
+LONGEST_LINE = 65536
+"""Bytes that are read of a line; a terminal gives one line at a time, and cuts it far below this."""
 FAILED = {"configInvalid": 4, "sandboxUnavailable": 5}
 
 
@@ -38,6 +42,7 @@ class Headless:
         self._console = console
         self._json = json
         self._asks = asks
+        self._asking = asyncio.Lock()
         self.events = Events(console)
         self.session_id = ""
         self.declined = 0
@@ -50,7 +55,7 @@ class Headless:
         try:
             if self._json:
                 self._console.json(envelope)
-            else:
+            elif not (self._asks and isinstance(envelope.event, ApprovalRequested)):
                 self.events.show(envelope)
         except BrokenPipeError:
             # Whoever read our output has gone: there is nobody to work for.
@@ -60,7 +65,7 @@ class Headless:
     async def approve(self, approval: Approval) -> Decision:
         """Ask on the terminal; without one, decline and say which flag allows it."""
         if self._asks:
-            return await self._asked()
+            return await self._asked(approval)
         self.declined += 1
         flag = {"command": "--no-confirm-bash", "edit": "-e PYGENT_CONFIRM_EDITS=0"}.get(approval.kind)
         way = f"{flag} allows it" if flag else "a terminal or an editor can ask you"
@@ -71,24 +76,24 @@ class Headless:
         """Ask on the terminal, if there is one."""
         if not self._asks:
             return None
-        return await _read_line(self._console, "> ")
+        async with self._asking:
+            forget_typed(sys.stdin.fileno())
+            return await _read_line(self._console, "> ")
 
-    async def _asked(self) -> Decision:
-        while True:
-            word = await _read_line(self._console, "Allow? [y]es, for the [s]ession, [n]o, [c]ancel: ")
-            match word.strip().lower()[:1]:
-                case "y":
-                    return Decision(decision="accept")
-                case "s":
-                    return Decision(decision="acceptForSession")
-                case "n":
-                    return Decision(decision="decline")
-                case "c":
-                    return Decision(decision="cancel")
+    async def _asked(self, approval: Approval) -> Decision:
+        async with self._asking:  # one question at a time: an answer belongs to the one that stands last
+            self.events.end()
+            show_approval(self._console, approval)
+            forget_typed(sys.stdin.fileno())
+            while (line := await _read_line(self._console, f"Allow? {CHOICES}")) is not None:
+                if (decision := decision_of(line)) is not None:
+                    return decision
+                self._console.say(HELP, "dim")
+        return Decision(decision="cancel")
 
 
-async def _read_line(console: Console, prompt: str) -> str:
-    """A line of standard input, without holding up the loop; cancel at the end of input."""
+async def _read_line(console: Console, prompt: str) -> str | None:
+    """A whole line of the terminal, without holding up the loop; None at the end of input."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     console.raw(prompt, console.err)
@@ -105,7 +110,11 @@ async def _read_line(console: Console, prompt: str) -> str:
         raise
     finally:
         loop.remove_reader(sys.stdin.fileno())
-    return sys.stdin.readline() or "c"
+    data = os.read(sys.stdin.fileno(), LONGEST_LINE)
+    if not data.endswith(b"\n"):
+        console.raw("\n", console.err)
+        return None
+    return data.decode(sys.stdin.encoding, "replace")
 
 
 def refuse_invalid(config: Config) -> None:

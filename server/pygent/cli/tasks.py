@@ -11,8 +11,9 @@ import msgspec
 
 from pygent.app import App
 from pygent.cli.console import Console, brief, named, safe
+from pygent.cli.diffs import styled
 from pygent.cli.grammar import UsageError
-from pygent.cli.lines import DIFF_STYLES, TASK_COLUMNS, Events, task_row
+from pygent.cli.lines import TASK_COLUMNS, Events, task_row
 from pygent.cli.place import Place, opened
 from pygent.cli.run import follow
 from pygent.errors import PygentError
@@ -173,10 +174,7 @@ async def _diff(where: Place, found: list[Task], given: argparse.Namespace, cons
 
 def coloured(diff: str, console: Console) -> str:
     """A unified diff in colours, where there are any."""
-    return "\n".join(
-        console.style(line, DIFF_STYLES[line[0]]) if line[:1] in DIFF_STYLES else line
-        for line in diff.split("\n")
-    )
+    return "".join(console.style(line, style) + "\n" for line, style in styled(diff)) if diff else ""
 
 
 async def _apply(where: Place, found: list[Task], given: argparse.Namespace, console: Console) -> int:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
+from pygent.approval_text import facts, title, whole
+from pygent.errors import PygentError
 from pygent.events import (
     EPHEMERAL,
     Envelope,
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("pygent.lsp")
 ACTIONS = {"Allow": "accept", "Allow for Session": "acceptForSession", "Deny": "decline", "Cancel": "cancel"}
 LEVELS = {"error": 1, "warning": 2, "info": 3}
-MAX_DETAIL = 4000
-"""Characters of what is asked that a message shows."""
+UNREAD = ["Deny", "Cancel"]
+"""What can be answered before the whole was opened."""
+OPEN = "Open"
+LONGEST, MOST_LINES = 4000, 60
+"""Characters and lines up to which a message is trusted to be shown whole."""
 PATIENCE = 5.0
 """Seconds without a key press for which an approval is left to the conversation document that shows it."""
 
@@ -90,10 +97,32 @@ class LspFront:
             except msgspec.ValidationError:
                 pass  # no answer that we know: the next way
         await self._server.conversations.attended(approval, self._patience(approval))
-        isolation = "NO SANDBOX" if approval.isolation == "local" else approval.isolation
-        message = f"{approval.title} ({isolation}): {approval.diff or approval.detail}"
-        verdict = ACTIONS.get(await self._choose(message, list(ACTIONS)) or "")
-        return None if verdict is None else msgspec.convert({"decision": verdict}, Decision)
+        message = whole(approval)
+        if len(message) <= LONGEST and message.count("\n") < MOST_LINES:
+            return _decision(await self._choose(message, list(ACTIONS)))
+        return await self._approve_long(approval, message.count("\n") + 1)
+
+    async def _approve_long(self, approval: Approval, lines: int) -> Decision | None:
+        """Ask about what no message shows whole: it is to be read in a document before it can be allowed."""
+        uri = f"pygent:/approval/{approval.id}.txt"
+        head = "\n".join([title(approval), *facts(approval)])[:LONGEST]
+        try:
+            target = await self._server.views.offer(uri)
+        except (OSError, PygentError) as error:
+            return self._refuse(f"{title(approval)[:200]}: {lines} lines can't be shown ({error}).")
+        message = f"{head}\nIt is too long for a message: read all {lines} lines in {_name(target)} first."
+        if self._server.client.shows_documents:
+            chosen = await self._choose(message, [OPEN, *UNREAD])
+            if chosen != OPEN:
+                return _decision(chosen)
+            await self._server.views.show(uri)  # where that fails a person can open it by its name
+        return _decision(await self._choose(message, list(ACTIONS)))
+
+    def _refuse(self, why: str) -> Decision:
+        """Decline what nothing can show, and say so."""
+        text = f"Denied, because what can't be read can't be allowed. {why}"
+        self._server.protocol.tell("window/showMessage", {"type": LEVELS["warning"], "message": text})
+        return Decision(decision="decline", feedback="It could not be shown whole; use a shorter command.")
 
     async def ask(self, question: Question) -> str | None:
         """Ask by `pygent/ask`, else by a message with the options, else nobody can answer.
@@ -107,7 +136,10 @@ class LspFront:
                 return text
         if not question.options or await self._server.conversations.shows(question) is not None:
             return None
-        return await self._choose(question.prompt, question.options)
+        prompt = question.prompt
+        if len(prompt) > LONGEST:
+            prompt = f"{prompt[:LONGEST]}… ({len(prompt) - LONGEST} more characters)"
+        return await self._choose(prompt, question.options)
 
     def _patience(self, approval: Approval) -> float:
         """Seconds before a message; it comes well before the time limit."""
@@ -117,7 +149,7 @@ class LspFront:
     async def _choose(self, message: str, options: list[str]) -> str | None:
         params = {
             "type": 2,
-            "message": message[:MAX_DETAIL],
+            "message": message,
             "actions": [{"title": title} for title in options],
         }
         answer = await self._ask("window/showMessageRequest", params)
@@ -181,3 +213,14 @@ class LspFront:
         for session in app.sessions.running():
             if session.turn_id == envelope.turn_id and envelope.task_id is None:
                 self._server.later(session.cancel())
+
+
+def _decision(action: str | None) -> Decision | None:
+    """What an action of a message decides; None for none of them."""
+    verdict = ACTIONS.get(action or "")
+    return None if verdict is None else msgspec.convert({"decision": verdict}, Decision)
+
+
+def _name(uri: str) -> str:
+    """How a person finds a document of ours."""
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri

@@ -1,4 +1,5 @@
-"""Documents that the server makes: `pygent:/session/ID.md`, `/task/ID/log`, `/task/ID.diff`, `/config.toml`.
+"""Documents that the server makes: `pygent:/session/ID.md`, `/task/ID/log`, `/task/ID.diff`,
+`/approval/ID.txt` and `/config.toml`.
 
 A client with `workspace/textDocumentContent` (LSP 3.18) asks for their text and is told when it is another;
 others get real files below the state folder, read-only, which are rewritten when the text changes and go when
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pygent import files
+from pygent.approval_text import whole
 from pygent.errors import PygentError
 from pygent.events import EPHEMERAL, Envelope, TaskChanged, UsageReported
 from pygent.lsp.base import Declined
@@ -37,7 +39,8 @@ LEFT = 24 * 3600.0
 """Seconds after which files of a client are taken for left behind."""
 _NAMES = re.compile(
     r"/(?:session/(?P<session>ses_[0-9a-f]{8,40})\.md|task/(?P<log>tsk_[0-9a-f]{8,40})/log"
-    r"|task/(?P<diff>tsk_[0-9a-f]{8,40})\.diff|(?P<config>config\.toml))"
+    r"|task/(?P<diff>tsk_[0-9a-f]{8,40})\.diff|(?P<config>config\.toml)"
+    r"|approval/(?P<approval>apr_[0-9a-f]{8,40})\.txt)"
 )
 
 
@@ -77,21 +80,28 @@ class Views:
 
         Raises PygentError for one that is not there.
         """
+        target = await self.offer(uri)
+        return target, self._server.client.shows_documents and await self._open(target)
+
+    async def offer(self, uri: str) -> str:
+        """Make a document ready to be opened; the URI by which the client knows it.
+
+        Raises PygentError for one that is not there, and OSError where its file can't be written.
+        """
         text = await self._text(uri)
-        client, target = self._server.client, uri
-        if client.text_content:
-            self._shown.setdefault(uri, None)
-        else:
-            path = self._write(uri, text)
-            target = path.as_uri()
-        if not client.shows_documents:
-            return target, False
+        if not self._server.client.text_content:
+            return self._write(uri, text).as_uri()
+        self._shown.setdefault(uri, None)
+        return uri
+
+    async def _open(self, target: str) -> bool:
+        """Whether the client has opened a document."""
         try:
             params = {"uri": target, "takeFocus": True}
             answer = await self._server.protocol.ask("window/showDocument", params, PATIENCE)
-        except Declined:
-            return target, False
-        return target, isinstance(answer, dict) and answer.get("success") is True
+        except (Declined, TimeoutError):
+            return False
+        return isinstance(answer, dict) and answer.get("success") is True
 
     def hear(self, envelope: Envelope) -> None:
         """Refresh what shows a session or task, a moment after something happened in it."""
@@ -141,13 +151,15 @@ class Views:
             raise PygentError(
                 "notFound",
                 f"There is no document {uri[:200]!r}.",
-                "There are pygent:/session/ID.md, /task/ID/log, /task/ID.diff and /config.toml.",
+                "There are pygent:/session/ID.md, /task/ID/log, /task/ID.diff, /approval/ID.txt, /config.toml.",
             )
         server = self._server
         if found["session"]:
             return _session(server, found["session"])
         if found["log"]:
             return _log(server, found["log"])
+        if found["approval"]:
+            return _approval(server, found["approval"])
         if found["diff"]:
             return (await server.app.tasks.results.diff(found["diff"]))[0]
         return _config(server)
@@ -172,6 +184,14 @@ def _clean(above: Path) -> None:
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < time.time() - LEFT:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _approval(server: PygentServer, approval_id: str) -> str:
+    """All that a person has to read before consent.  Raises PygentError where nothing waits for it."""
+    for approval in server.app.approvals.pending():
+        if approval.id == approval_id:
+            return whole(approval) + "\n"
+    raise PygentError("notFound", f"The approval {approval_id} no longer waits.")
 
 
 def _session(server: PygentServer, session_id: str) -> str:

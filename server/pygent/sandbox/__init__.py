@@ -27,7 +27,10 @@ class CommandResult(Wire, frozen=True, kw_only=True):
 
 
 class SandboxStatus(Wire, frozen=True, kw_only=True):
-    """What isolation commands get, and why (`pygent.sandbox.status`)."""
+    """What isolation commands get, and why (`pygent.sandbox.status`).
+
+    `outside` are the paths outside of the workspace that commands may change.
+    """
 
     requested: str
     effective: Isolation
@@ -37,6 +40,7 @@ class SandboxStatus(Wire, frozen=True, kw_only=True):
     reason: str | None = None
     image: str | None = None
     container_id: str | None = None
+    outside: tuple[str, ...] = ()
 
 
 OnOutput = Callable[[str], None]

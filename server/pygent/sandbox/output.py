@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pygent.redaction import Redactor
 from pygent.sandbox import OnOutput
+from pygent.visible import OUTPUT, visible
 
 HEAD = TAIL = 16 * 1024
 """Characters of the start and of the end that the model is shown of a longer output."""
@@ -26,17 +27,14 @@ _ESCAPE = re.compile(
     r"|\x9b[0-?]*[ -/]*[@-~]"
 )
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)?\Z")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_HIDING = r"\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"
-_INVISIBLE = re.compile(f"[{_HIDING}]")
-_DIRTY = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_HIDING}]")
+_MOVING = re.compile("[\r\x1b\x9b]")
 
 
 class Cleaner:
     """Bytes to plain text, a piece at a time.
 
-    Terminal escapes and control characters go, text that hides itself (bidirectional marks, zero-width and
-    tag characters) is shown as `\\u{…}`; a line that overwrites itself with `\\r` keeps its last state.
+    Terminal escapes go, other characters that can't be seen are shown as `\\u{…}`; a line that overwrites
+    itself with `\\r` keeps its last state.
     """
 
     def __init__(self) -> None:
@@ -48,11 +46,11 @@ class Cleaner:
         """The clean text of a further piece; an unfinished escape or `\\r` line waits for the next."""
         text = self._held + self._decoder.decode(data, final)
         self._held = ""
-        if _DIRTY.search(text):
+        if _MOVING.search(text):
             text = self._clean(text, final)
         if text:
             self._begun = not text.endswith("\n")
-        return text
+        return visible(text, keep=OUTPUT)
 
     def _clean(self, text: str, final: bool) -> str:
         unfinished = None if final else _UNFINISHED.search(text, max(0, len(text) - 4096))
@@ -63,8 +61,7 @@ class Cleaner:
             self._held = lines.pop() + self._held
             lines.append("")
         kept = [self._last_state(line, first=number == 0) for number, line in enumerate(lines)]
-        text = _CONTROL.sub("", "\n".join(kept))
-        return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+        return "\n".join(kept)
 
     def _last_state(self, line: str, *, first: bool) -> str:
         if "\r" not in line:

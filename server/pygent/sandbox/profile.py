@@ -104,6 +104,7 @@ class Profile:
             reason=self.reason,
             workspace=workspace,
             limits=self.describe(*limits),
+            outside=tuple(map(str, self.outside()[1])),
             **facts,
         )
 

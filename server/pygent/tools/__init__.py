@@ -94,20 +94,19 @@ class ToolContext:
 
         Raises Declined with the person's feedback, or TurnCancelled.
         """
+        fields = {"isolation": self.isolation, **fields}
         decision = await self.approve(
-            Approval(
-                id=new_id("apr"),
-                session_id=self.session_id,
-                task_id=self.task_id,
-                isolation=self.isolation,
-                **fields,
-            )
+            Approval(id=new_id("apr"), session_id=self.session_id, task_id=self.task_id, **fields)
         )
         if decision.decision == "cancel":
             raise TurnCancelled
         if decision.decision == "decline":
             said = f" They said: {decision.feedback}" if decision.feedback else ""
             raise Declined(f"The person declined this call.{said} Do not repeat it; find another way or ask.")
+
+    async def confirm_on_host(self, **fields: Any) -> None:
+        """Get consent for a tool that runs outside of any sandbox.  Raises as `confirm`."""
+        await self.confirm(kind="tool", isolation="local", network=True, **fields)
 
     async def confirm_secret(self, name: str) -> None:
         """Get consent to show a file that holds secrets.  Raises as `confirm`."""

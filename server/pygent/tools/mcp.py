@@ -25,7 +25,7 @@ from pygent.errors import ToolError
 from pygent.tools import Result, Tool, ToolContext
 from pygent.tools.images import image_type
 from pygent.tools.mcp_connection import Connection
-from pygent.tools.user import result
+from pygent.tools.user import call_text, result, title_of
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
@@ -108,16 +108,13 @@ class _Call:
 
     def title(self) -> str:
         """The server, the tool and what it gets."""
-        return f"{self.connection.name}: {self.tool}({self._given()})"[:120]
-
-    def _given(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return title_of(f"{self.connection.name}: {call_text(self.tool, self.arguments)}")
 
     async def run(self, context: ToolContext) -> Result:
         """Ask if it must, then let the server do it."""
         if self.connection.server.confirm:
             title = f"Call {self.tool} of the MCP server {self.connection.name}"
-            await context.confirm(kind="tool", title=title, detail=f"{self.tool}({self._given()})")
+            await context.confirm_on_host(title=title, detail=call_text(self.tool, self.arguments))
         answer = await self.connection.call(self.tool, self.arguments)
         shown = result(_text(answer) or "(nothing)", context)
         if answer.is_error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
 from pygent.errors import ToolError
 from pygent.events import Notice, ToolOutput
-from pygent.sandbox import CommandResult
+from pygent.sandbox import CommandResult, Sandbox
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.background import start
 from pygent.tools.bans import banned
@@ -39,13 +39,9 @@ class Bash(Arguments):
         reason = banned(self.cmd, settings.banned_commands, settings.banned_apps)
         if reason is not None:
             raise ToolError(f"This command may not be run here: {reason}.")
-        unseen = _unseen(context)
-        if settings.confirm_bash:
-            detail = f"{self.cmd}\n\n{unseen}" if unseen else self.cmd
-            await context.confirm(kind="command", title="Run a command", detail=detail, command=self.cmd)
+        sandbox = await (self._approved(context) if settings.confirm_bash else context.sandbox())
         if unseen := _unseen(context):
             context.emit(Notice(level="info", text=unseen, code="unsaved"))
-        sandbox = await context.sandbox()
         if self.background:
             return await start(context, sandbox, self.cmd, context.outputs)
         notices: list[str] = []
@@ -69,6 +65,30 @@ class Bash(Arguments):
             exit_code=done.exit_code,
             truncated=done.truncated,
         )
+
+    async def _approved(self, context: ToolContext) -> Sandbox:
+        """The sandbox that a person allowed the command for.  Raises as `ToolContext.confirm`."""
+        while True:
+            sandbox = await context.sandbox()
+            boundary = _boundary(sandbox)
+            unseen = _unseen(context)
+            await context.confirm(
+                kind="command",
+                title="Run a command",
+                detail=f"{self.cmd}\n\n{unseen}" if unseen else self.cmd,
+                command=self.cmd,
+                background=self.background,
+                **boundary,
+            )
+            sandbox = await context.sandbox()
+            if _boundary(sandbox) == boundary:  # it may have been restarted while the person read
+                return sandbox
+
+
+def _boundary(sandbox: Sandbox) -> dict[str, Any]:
+    """What consent to a command depends on, as fields of an `Approval`."""
+    status = sandbox.status()
+    return {"isolation": sandbox.kind, "network": status.network, "outside": list(status.outside)}
 
 
 def _unseen(context: ToolContext) -> str:

@@ -15,7 +15,7 @@ import importlib.util
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -32,6 +32,8 @@ from pygent.tools import Call, Result, Tool, ToolContext, builtin_tools, paramet
 from pygent.tools.runtime import Runtime
 
 GROUP = "pygent.tools"
+LONGEST_TITLE = 120
+"""Characters of a call that its title shows; an approval shows all of it."""
 Function = Callable[..., Any]
 _own: dict[str, Tool] = {}
 """What this process's own program registered."""
@@ -178,13 +180,12 @@ class _Call:
 
     def title(self) -> str:
         """The tool and what it gets."""
-        inner = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
-        return f"{self.name}({inner})"[:120]
+        return title_of(call_text(self.name, self.given))
 
     async def run(self, context: ToolContext) -> Result:
         """Ask if it must, then call the function; one that is not async runs on a thread of its own."""
         if self.confirm:
-            await context.confirm(kind="tool", title=f"Call {self.name}", detail=self.title())
+            await context.confirm_on_host(title=f"Call {self.name}", detail=call_text(self.name, self.given))
         loop = asyncio.get_running_loop()
         runtime = Runtime(loop, context.workspace, context.sandbox, lambda: context.settings, context.outputs)
         first = [runtime] if self.shape.takes_runtime else []
@@ -199,6 +200,16 @@ class _Call:
             raise ToolError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         text = said if isinstance(said, str) else msgspec.json.encode(said, enc_hook=str).decode()
         return result(text, context)
+
+
+def call_text(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call whole, as Python writes it."""
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def title_of(call: str) -> str:
+    """A call on a line of its start."""
+    return call if len(call) <= LONGEST_TITLE else f"{call[: LONGEST_TITLE - 1]}…"
 
 
 def result(text: str, context: ToolContext) -> Result:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pygent.events import Message, TextDelta
-from pygent.lsp.conversations.markdown import Neutraliser, neutral, normalised, parse, unclosed, visible
+from pygent.lsp.conversations.markdown import Neutraliser, neutral, normalised, parse, unclosed
 from pygent.lsp.conversations.rendering import MAX_CHARACTERS, Rendering, bounded, fenced
 
 PIECES = st.sampled_from(
@@ -121,10 +121,6 @@ def test_output_stays_in_its_fence(output: str, after: str) -> None:
     block = fenced(output, "text")
     document = f"## You\n\n{block}\n\n## Pygent\n"
     assert [section.who for section in parse(document).sections] == ["You", "Pygent"]
-
-
-def test_what_is_hidden_is_spelt() -> None:
-    assert visible("rm \u202e-rf\u200b x\x1b[2K") == "rm \\u{202e}-rf\\u{200b} x␛[2K"
 
 
 def test_long_output_keeps_its_ends() -> None:

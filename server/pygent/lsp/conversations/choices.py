@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pygent.errors import PygentError
 from pygent.lsp.conversations.markdown import one_line
 from pygent.lsp.conversations.page import Page
+from pygent.lsp.conversations.rendering import lines_of
 from pygent.lsp.conversations.sending import changed_sections
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _approvals(page: Page) -> list[Choice]:
     found = []
     for number, (approval_id, approval) in enumerate(page.approvals.items()):
         line = page.line_of(approval_id)
-        end = line + 6 + (approval.diff or approval.command or approval.detail).count("\n")
+        end = line + lines_of(approval) - 1
         for title, decision in DECISIONS.items():
             arguments = {"approvalId": approval_id, "decision": decision}
             found.append(Choice(title, "pygent.approval.respond", arguments, line, end, pressing=number == 0))

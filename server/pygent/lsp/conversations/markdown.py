@@ -203,17 +203,6 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-_UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
-
-
-def visible(text: str) -> str:
-    """Foreign text that a person decides about: what can't be seen, or turns the order of what can, is spelt.
-
-    CVE-2021-42574 hides code from its reviewer in this way.
-    """
-    return _UNSEEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", neutral(text))
-
-
 def fence_for(text: str) -> str:
     """A code fence that no line of the text can end."""
     return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))

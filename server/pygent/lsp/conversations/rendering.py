@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+from pygent.approval_text import content, facts, title
 from pygent.events import (
     AnyEvent,
     ApprovalRequested,
@@ -26,7 +27,6 @@ from pygent.lsp.conversations.markdown import (
     neutral,
     one_line,
     unclosed,
-    visible,
 )
 from pygent.records import Approval, Question
 
@@ -193,16 +193,23 @@ def _asking(event: ApprovalRequested | ApprovalResolved | QuestionAsked | Questi
 
 
 def _approval(approval: Approval) -> str:
+    """All of it: a quoted line can be no heading and no line of ours, whatever it says."""
     isolation = "NO SANDBOX" if approval.isolation == "local" else approval.isolation
-    shown = approval.diff or approval.command or approval.detail
-    detail = visible(shown).strip("\n")
-    fence = fence_for(detail)
+    text = content(approval)
+    fence = fence_for(text)
     language = "diff" if approval.diff else "sh" if approval.command else "text"
-    return _quote(
-        f"**Approval needed** ({isolation}): {visible(one_line(approval.title, 200))}\n\n"
-        f"{fence}{language}\n{detail}\n{fence}\n\n"
-        "`Allow`, `Allow for session` or `Deny`: a code lens, or a code action here."
-    )
+    lines = [
+        f"**Approval needed** ({isolation}): {title(approval)}",
+        *[f"\n{fact}" for fact in facts(approval)],
+        f"\n{fence}{language}\n{text}\n{fence}\n",
+        "`Allow`, `Allow for session` or `Deny`: a code lens, or a code action here.",
+    ]
+    return "\n".join(f"> {line}" if line else ">" for line in "\n".join(lines).split("\n"))
+
+
+def lines_of(approval: Approval) -> int:
+    """How many lines the block of an approval has."""
+    return _approval(approval).count("\n") + 1
 
 
 def _question(question: Question) -> str:
