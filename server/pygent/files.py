@@ -5,7 +5,7 @@ beside us can swap a folder for a link.  Here each part of a path is opened rela
 and never through a link (openat(2) with O_NOFOLLOW).  Only plain files are read, with a limit, and nothing
 waits for a pipe or a device.  Everything raises OSError unless it says otherwise.
 
-`root` is the folder that no path leaves.  `read_chosen` is for files that the person named, and follows links.
+`root` is the folder that no path leaves.  `read_chosen` is for files that the person named; it follows links.
 """
 
 from __future__ import annotations

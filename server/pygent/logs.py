@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from pygent import redaction
 from pygent.events import AnyEvent, Envelope, Notice, ToolFinished, ToolStarted, TurnFinished, TurnStarted
-from pygent.redaction import Redactor
 
 SIZE, KEPT = 2_000_000, 3
 """Bytes after which a log begins anew, and how many old ones are kept."""
@@ -28,17 +30,34 @@ class OneLine(logging.Formatter):
         self._whole = whole
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, whatever another handler has made of the exception."""
+        """The line, whatever another handler has made of the exception, and without secrets."""
         record.exc_text = None
         line = super().format(record)
         record.exc_text = None
-        return line
+        return clean(line)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         """The type of the exception and the way to it, or with `whole` the traceback."""
         if self._whole:
             return super().formatException(ei)
         return f"  {ei[0].__name__} in {_place(ei[2])}"
+
+
+def clean(text: str) -> str:
+    """What the process says of its own work without the secrets that it has read."""
+    return redaction.process.whole(redaction.without_userinfo(text))
+
+
+def clean_standard_error() -> None:
+    """From now on no traceback and no line of a library shows a secret on standard error."""
+
+    def show(kind: Any, error: Any, trace: Any) -> None:
+        sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))
+
+    sys.excepthook = show
+    threading.excepthook = lambda given: show(given.exc_type, given.exc_value, given.exc_traceback)
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(OneLine(times=False))
 
 
 def not_of_sessions(record: logging.LogRecord) -> bool:
@@ -57,7 +76,6 @@ class Logs:
 
     def __init__(self) -> None:
         self._handlers: dict[Path, RotatingFileHandler] = {}
-        self._secrets: set[str] = set()
 
     def add(self, path: Path) -> str | None:
         """Write to a file from now on; returns what is wrong with it, if anything is."""
@@ -69,17 +87,11 @@ class Logs:
         except OSError as error:
             return f"The log {path} can't be written: {error.strerror}."
         handler.setFormatter(OneLine())
-        handler.addFilter(self._clean)
         logger = logging.getLogger("pygent")
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         self._handlers[path] = handler
         return None
-
-    def hide(self, secret: str | None) -> None:
-        """Keep a secret out of every line."""
-        if secret:
-            self._secrets.add(secret)
 
     def close(self) -> None:
         """Close the files."""
@@ -87,11 +99,6 @@ class Logs:
             logging.getLogger("pygent").removeHandler(handler)
             handler.close()
         self._handlers.clear()
-
-    def _clean(self, record: logging.LogRecord) -> bool:
-        for secret in self._secrets:
-            record.msg, record.args = Redactor(secret).whole(record.getMessage()), ()
-        return True
 
 
 def log_event(envelope: Envelope) -> None:

@@ -88,7 +88,6 @@ class Sessions:
         return self.folder(path_of(info.folder_uri or "") or Path(info.workspace))
 
     def _log(self, folder: Folder) -> None:
-        self._logs.hide(folder.settings.api_key)
         if folder.settings.log_file is not None and (problem := self._logs.add(folder.settings.log_file)):
             folder.problems.append(problem)
 

@@ -15,6 +15,8 @@ from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
 from pygent.cli.parser import parse
 from pygent.errors import PygentError
+from pygent.logs import clean_standard_error
+from pygent.redaction import process
 
 EXIT = {"configInvalid": 4, "sandboxUnavailable": 5, "limit": 124}
 CANCELLED = 130
@@ -23,6 +25,8 @@ CANCELLED = 130
 def start(arguments: list[str]) -> int:
     """Parse, run, and turn whatever goes wrong into a message and a code."""
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it; passed down from here
+    process.hide(environ.get("OPENAI_API_KEY"))
+    clean_standard_error()
     console = Console.standard(environ)
     given = argparse.Namespace(json=False)
     try:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pygent import __version__
+from pygent.logs import clean_standard_error
 from pygent.lsp.server import Host, PygentServer, soon
 from pygent.lsp.trace import ToClients, log_to
 from pygent.lsp.transport import claim_streams, read_in_thread, write_in_thread
 from pygent.paths import state_folder
+from pygent.redaction import process
 
 if TYPE_CHECKING:
     from pygent.app import App
@@ -35,7 +37,8 @@ def serve(argv: Sequence[str] | None) -> int:
     streams = None if given.tcp or given.ws else claim_streams()
     environ = dict(os.environ)  # noqa: TID251 - the one place where the server reads it; passed down from here
     # Whatever starts in this process from now on does not inherit the key.
-    os.environ.pop("OPENAI_API_KEY", None)  # noqa: TID251
+    process.hide(os.environ.pop("OPENAI_API_KEY", None))  # noqa: TID251
+    clean_standard_error()
     log_to(given.log_file or state_folder() / "server.log", given.log_level)
     log.info("pygent-server %s begins", __version__)
     host = Host(lambda: _app(environ, given.config), given.config)
