@@ -161,11 +161,13 @@ def _encoded(secret: str) -> set[str]:
     found |= {"".join(form % code for code in codes) for form in ("\\u%04x", "&#x%x;")}
     found |= {one.upper().replace("X", "x").replace("\\U", "\\u") for one in found}
     found.add("".join(f"&#{code};" for code in codes))
+    found |= {one.replace("\\", "\\\\").replace("&", "&amp;").replace("%", "%25") for one in found}
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + data).decode()
         end = 8 * (shift + len(data)) // 6  # what follows has a part in the last character
         plain = text[(0, 2, 3)[shift] : end]
-        found |= {plain, plain.replace("+", "-").replace("/", "_"), quote(plain, safe="")}
+        found |= {plain, plain.replace("+", "-").replace("/", "_")}
+        found |= {quote(plain), quote(plain, safe=""), plain.replace("/", "\\/")}
     return found
 
 
