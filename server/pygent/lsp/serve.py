@@ -44,9 +44,11 @@ def serve(argv: Sequence[str] | None) -> int:
     host = Host(lambda: _app(environ, given.config), given.config)
     try:
         if streams is None:
-            from pygent.lsp.sockets import listen  # noqa: PLC0415 - not for the common case
+            from pygent.lsp.sockets import Listening, listen  # noqa: PLC0415 - not for the common case
 
-            return asyncio.run(listen(host, tcp=given.tcp, ws=given.ws, origins=given.ws_origin))
+            return asyncio.run(
+                listen(host, Listening(given.tcp, given.ws, given.ws_origin, given.token_file))
+            )
         return _stdio(host, *streams)
     except KeyboardInterrupt:
         return 130
@@ -77,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="URL",
         help="let web pages of this origin attach (repeatable; default: none)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="where the token of a socket is written (default: server-PORT.token in the state folder)",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings instead of pygent.toml")
     parser.add_argument(
