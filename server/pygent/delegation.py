@@ -95,7 +95,7 @@ class Tasks:
         await asyncio.sleep(CLEAN_AFTER)
         if not older(mark, DAY):
             return
-        mark.touch()
+        mark.touch(mode=0o600)
         since = now_ms() - int(1000 * KEPT_DAYS * DAY)
         try:
             for task in self._store.tasks():

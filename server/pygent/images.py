@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
+
+from pygent import files
 
 
 class Images:
@@ -16,9 +19,10 @@ class Images:
     def add(self, data: bytes, kind: str) -> str:
         """Keep an image of a format such as `png`; returns its name."""
         name = f"{hashlib.sha256(data).hexdigest()}.{kind}"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        files.private_folder(self._folder)
         if not (self._folder / name).exists():
-            (self._folder / name).write_bytes(data)
+            with os.fdopen(files.private(self._folder / name), "wb") as file:
+                file.write(data)
         return name
 
     def url(self, name: str) -> str | None:

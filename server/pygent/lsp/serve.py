@@ -9,11 +9,13 @@ import functools
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pygent import __version__
+from pygent.errors import PygentError
 from pygent.logs import clean_standard_error
 from pygent.lsp.server import Host, PygentServer, soon
 from pygent.lsp.trace import ToClients, log_to
@@ -39,7 +41,7 @@ def serve(argv: Sequence[str] | None) -> int:
     # Whatever starts in this process from now on does not inherit the key.
     process.hide(os.environ.pop("OPENAI_API_KEY", None))  # noqa: TID251
     clean_standard_error()
-    log_to(given.log_file or state_folder() / "server.log", given.log_level)
+    log_to(given.log_file or _own_log(), given.log_level)
     log.info("pygent-server %s begins", __version__)
     host = Host(lambda: _app(environ, given.config), given.config)
     try:
@@ -52,6 +54,15 @@ def serve(argv: Sequence[str] | None) -> int:
         return _stdio(host, *streams)
     except KeyboardInterrupt:
         return 130
+
+
+def _own_log() -> Path | None:
+    """The log in the state folder; none where that can't be used, which the client is told on opening it."""
+    try:
+        return state_folder() / "server.log"
+    except PygentError as error:
+        sys.stderr.write(f"pygent-server: {error.message} {error.fix}\n")
+        return None
 
 
 def _app(environ: Mapping[str, str], config: Path | None) -> App:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pygent.errors import PygentError
 from pygent.lsp.outbox import Outbox
 from pygent.lsp.serve import on_signals
 from pygent.lsp.server import Host, PygentServer
@@ -77,6 +78,8 @@ async def listen(host: Host, wanted: Listening) -> int:
         token.publish(wanted.token_file or state_folder() / f"server-{where[1]}.token")
     except OSError as error:
         return _refused(f"can't write {token.path}: {error.strerror}. Choose another --token-file.")
+    except PygentError as error:
+        return _refused(f"can't start: {error.message} {error.fix}")
     _announce(where, token)
     code = await over
     listening.close()
