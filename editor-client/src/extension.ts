@@ -68,7 +68,7 @@ async function offer(server: Server, storage: vscode.Uri, why: string): Promise<
   const settings = vscode.l10n.t("Open Settings");
   const copy = vscode.l10n.t("Copy Install Command");
   const own = vscode.l10n.t("Install for VS Code Only");
-  const base = await basePython(server.interpreters);
+  const base = await basePython(server.interpreters, storage);
   const what = base
     ? vscode.l10n.t("Install it, or name it in the settings.")
     : vscode.l10n.t("There is no Python 3.10 or newer to install it into either.");

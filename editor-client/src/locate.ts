@@ -28,9 +28,10 @@ type Candidate = Omit<Found, "version">;
 /** The first way to start a server that answers with its version.  Throws NotFound. */
 export async function locate(storage: vscode.Uri, interpreters: Interpreters): Promise<Found> {
   const tried: string[] = [];
+  const cwd = await neutral(storage);
   for await (const candidate of candidates(storage, interpreters)) {
     try {
-      const { stdout } = await run(candidate.command, [...candidate.args, "--version"], { timeout: PATIENCE });
+      const { stdout } = await run(candidate.command, [...candidate.args, "--version"], { cwd, timeout: PATIENCE });
       return { ...candidate, version: stdout.trim().replace(/^pygent-server\s+/, "") };
     } catch (error) {
       const line = [candidate.command, ...candidate.args].join(" ");
@@ -42,13 +43,22 @@ export async function locate(storage: vscode.Uri, interpreters: Interpreters): P
   throw new NotFound(tried.join("\n"));
 }
 
+/**
+ * The folder that every program is started in: the extension's own.  `python -m` imports from where it is started,
+ * and a search path may have entries that are relative to it: in the workspace both would run the workspace's files.
+ */
+export async function neutral(storage: vscode.Uri): Promise<string> {
+  await vscode.workspace.fs.createDirectory(storage);
+  return storage.fsPath;
+}
+
 async function* candidates(storage: vscode.Uri, interpreters: Interpreters): AsyncGenerator<Candidate> {
   const settings = vscode.workspace.getConfiguration("pygent");
   const given = settings.get<string | string[]>("server.command", []);
   const [command, ...args] = (typeof given === "string" ? words(given) : given).map(expanded);
-  if (command) yield { command, args, origin: "pygent.server.command" };
+  if (command) yield { command: program(command), args, origin: "pygent.server.command" };
   const interpreter = expanded(settings.get<string>("interpreter", ""));
-  if (interpreter) yield python(interpreter, "pygent.interpreter");
+  if (interpreter) yield python(program(interpreter), "pygent.interpreter");
   const active = await interpreters.active();
   if (active) yield python(active, vscode.l10n.t("active Python environment"));
   yield { command: "pygent-server", args: [], origin: "PATH" };
@@ -59,6 +69,12 @@ async function* candidates(storage: vscode.Uri, interpreters: Interpreters): Asy
 /** The words of a command line; quotes hold one together. */
 function words(line: string): string[] {
   return [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, double, single, bare]) => double ?? single ?? bare ?? "");
+}
+
+/** A program of the settings: a relative path is one in the workspace, a bare name is looked for on PATH. */
+function program(command: string): string {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+  return folder && /[/\\]/.test(command) ? path.resolve(folder, command) : command;
 }
 
 function python(command: string, origin: string): Candidate {
@@ -82,11 +98,12 @@ export function privatePython(storage: vscode.Uri): string {
 }
 
 /** A Python that can run the server, for an environment of our own. */
-export async function basePython(interpreters: Interpreters): Promise<string | undefined> {
+export async function basePython(interpreters: Interpreters, storage: vscode.Uri): Promise<string | undefined> {
+  const cwd = await neutral(storage);
   for (const name of [await interpreters.active(), "python3.13", "python3.12", "python3.11", "python3.10", "python3", "python"]) {
     try {
       if (!name) continue;
-      await run(name, ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"], { timeout: PATIENCE });
+      await run(name, ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"], { cwd, timeout: PATIENCE });
       return name;
     } catch {
       // not this one
@@ -100,10 +117,10 @@ export async function install(base: string, storage: vscode.Uri, log: vscode.Log
   const place = privatePlace(storage);
   const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "pygent-server"];
   try {
-    await vscode.workspace.fs.createDirectory(storage);
+    const cwd = await neutral(storage);
     for (const [program, ...args] of [[base, "-m", "venv", "--clear", place], [privatePython(storage), ...pip]] as const) {
       log.info([program, ...args].join(" "));
-      log.info(await runToEnd(program, args, signal));
+      log.info(await runToEnd(program, args, cwd, signal));
     }
   } catch (error) {
     await rm(place, { recursive: true, force: true, maxRetries: 5 });
@@ -117,10 +134,10 @@ export async function install(base: string, storage: vscode.Uri, log: vscode.Log
 }
 
 /** What a program says until its end; `signal` ends it and all that it has started.  Throws what it said. */
-function runToEnd(program: string, args: string[], signal: AbortSignal): Promise<string> {
+function runToEnd(program: string, args: string[], cwd: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const child = spawn(program, args, { detached: !windows, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { cwd, detached: !windows, stdio: ["ignore", "pipe", "pipe"] });
     const end = () => (windows ? child.kill() : child.pid && process.kill(-child.pid));
     signal.addEventListener("abort", end);
     let said = "";

@@ -163,7 +163,7 @@ export class Server implements vscode.Disposable {
   }
 
   private create({ command, args }: Found): LanguageClient {
-    const cwd = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+    const cwd = this.storage.fsPath; // it is there since the server was found; see `neutral`
     const options: LanguageClientOptions = {
       documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
       outputChannel: this.log,
@@ -178,7 +178,7 @@ export class Server implements vscode.Disposable {
       initializationFailedHandler: () => false,
       middleware: this.middleware,
     };
-    const client = new Quiet("pygent", "Pygent", { command, args, options: cwd ? { cwd } : {} }, options);
+    const client = new Quiet("pygent", "Pygent", { command, args, options: { cwd } }, options);
     client.onNotification("pygent/event", (envelope: Envelope) => this.heard.fire(envelope));
     const { person } = this;
     client.onRequest("pygent/approve", (asked: Approval, token: vscode.CancellationToken) => person.approve(asked, token));

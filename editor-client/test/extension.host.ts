@@ -6,7 +6,7 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { attachment, insert, selection } from "../src/editor";
 import { Interpreters } from "../src/interpreters";
-import { locate } from "../src/locate";
+import { basePython, locate } from "../src/locate";
 import type { Commands, Task } from "../src/protocol";
 import { Server } from "../src/server";
 import { asksInANotification, asksUntilCancelled, offersToAllowOnlyWhatItShows, opensLinks, showsTasks, tellsRefusals } from "./parts";
@@ -15,7 +15,8 @@ import { until } from "./until";
 const { PYGENT_HOST_RESULTS = "", PYGENT_HOST_PYTHON = "", PYGENT_HOST_BIN = "" } = process.env;
 const STEPS = {
   ...{ activates, keepsFoldersApart, followsSettings, actsOnTasks, comparesTasks, attaches, inserts, offersCodeActions },
-  ...{ asksInANotification, offersToAllowOnlyWhatItShows, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks, startsTheLast, discovers, refusesAnother },
+  ...{ asksInANotification, offersToAllowOnlyWhatItShows, asksUntilCancelled, tellsRefusals, showsTasks, opensLinks },
+  ...{ startsTheLast, runsNothingOfTheFolder, discovers, refusesAnother },
 };
 
 /** What VS Code calls; each step's outcome is a line of the results. */
@@ -115,6 +116,42 @@ async function startsTheLast(): Promise<void> {
   await set("server.command", undefined);
   await until(() => running().length === 1 && running()[0] === before);
   await until(async () => call("pygent.tasks", {}));
+}
+
+/** Python's `-m` imports from where it is started: modules in the folder take the place of the server's and Python's own. */
+async function runsNothingOfTheFolder(): Promise<void> {
+  const ran = path.join(PYGENT_HOST_BIN, "ran");
+  const root = folder(0).fsPath;
+  const modules = ["pygent.py", "pygls.py", "lsprotocol.py", "json.py", "typing.py", "venv.py", "sitecustomize.py", "usercustomize.py"];
+  for (const name of modules) writeFileSync(path.join(root, name), `open(${JSON.stringify(ran)}, "a").write(__name__ + "\\n")\n`);
+  const { PYTHONPATH } = process.env;
+  const interpreters = new Interpreters();
+  const storage = vscode.Uri.file(path.join(PYGENT_HOST_BIN, "storage"));
+  try {
+    process.env.PYTHONPATH = ".:";
+    for (const [name, value] of [
+      ["interpreter", PYGENT_HOST_PYTHON],
+      ["server.command", [PYGENT_HOST_PYTHON, "-m", "pygent.lsp", "--log-file", path.join(PYGENT_HOST_BIN, "hostile.log")]],
+    ] as const) {
+      await set(name, value);
+      await locate(storage, interpreters);
+      const nobody = { approve: () => Promise.reject(new Error()), ask: () => Promise.reject(new Error()) };
+      const server = new Server(storage, nobody);
+      await server.start();
+      assert.equal(server.health, "running");
+      await server.stop();
+      server.dispose();
+    }
+    await basePython(interpreters, storage);
+    assert.equal(existsSync(ran) ? readFileSync(ran, "utf8") : "", "");
+  } finally {
+    if (PYTHONPATH === undefined) delete process.env.PYTHONPATH;
+    else process.env.PYTHONPATH = PYTHONPATH;
+    interpreters.dispose();
+    for (const name of modules) rmSync(path.join(root, name));
+    await set("interpreter", undefined);
+    await set("server.command", undefined);
+  }
 }
 
 /** A server of a later protocol: the real one, with its answer changed on the way. */

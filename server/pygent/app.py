@@ -15,7 +15,7 @@ from pygent.delegation import Tasks
 from pygent.events import Client
 from pygent.folder import Launch
 from pygent.logs import Logs
-from pygent.paths import state_folder
+from pygent.paths import owned, state_folder
 from pygent.records import Task
 from pygent.session_tasks import SessionTasks
 from pygent.sessions import Sessions
@@ -42,7 +42,7 @@ class App:
         self.launch = Launch(
             dict(environ),
             home,
-            Path(os.path.realpath(state or state_folder())),
+            Path(os.path.realpath(state_folder() if state is None else owned(state))),
             {} if flags is None else flags,
             config_file and config_file.absolute(),
         )

@@ -95,7 +95,7 @@ class Tasks:
         await asyncio.sleep(CLEAN_AFTER)
         if not older(mark, DAY):
             return
-        mark.touch()
+        mark.touch(mode=0o600)
         since = now_ms() - int(1000 * KEPT_DAYS * DAY)
         try:
             for task in self._store.tasks():
@@ -117,7 +117,7 @@ class Tasks:
         Raises PygentError for an unknown persona, session or file, and when that can't be kept.
         """
         folder, settings = request.folder, request.folder.settings
-        prompt = Redactor(settings.api_key).whole(request.prompt)
+        prompt = Redactor(*folder.secrets).whole(request.prompt)
         parent = None if request.session_id is None else self._sessions.get(request.session_id)
         turn = self._store.count_tasks(request.session_id)
         persona = pick_persona(settings.task_personas, request.persona, turn) or folder.personas()[0]
@@ -205,7 +205,7 @@ class Tasks:
         Raises PygentError `notFound`.
         """
         task = self._store.task(task_id)
-        text = Redactor(self._home(task).settings.api_key).whole(text)
+        text = Redactor(*self._home(task).secrets).whole(text)
         if self._approvals.answer(task.session_id, text, "message"):
             return True
         self._store.post(task.session_id, text, new_id("trn"), steers=True)

@@ -211,7 +211,7 @@ class Equipped(Conversation):
         raise NotImplementedError
 
     def _redactor(self) -> Redactor:
-        return Redactor(self.folder.settings.api_key)
+        return Redactor(*self.folder.secrets)
 
     def take_over_history(self, events: Sequence[AnyEvent]) -> None:
         """Begin with the conversation of a history file."""

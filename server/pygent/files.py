@@ -245,6 +245,36 @@ def _go(root: Path, parts: tuple[str, ...], last: tuple[tuple[str, ...], int]) -
     return parts, handle
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, for their owner only; one that is there stays."""
+    if not path.parent.exists():
+        private_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def private(path: Path, root: Path | None = None, *, append: bool = False) -> int:
+    """A handle to write a file of ours, which only its owner may read from now on, whatever the umask.
+
+    It is made if missing, and emptied unless `append`.  What lies there as a link or is no plain file is
+    refused; inside a `root`, so are links on the way.  The caller closes the handle.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with folder_of(path, root or path.parent, make=True) as (folder, name):
+        handle = os.open(name, flags | (os.O_APPEND if append else 0), 0o600, dir_fd=folder)
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a plain file")
+        if stat.S_IMODE(mode) != 0o600:
+            os.fchmod(handle, 0o600)
+        if not append:
+            os.ftruncate(handle, 0)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def remove(path: Path, root: Path) -> None:
     """Remove a file or link, and the folders below `root` that are empty without it."""
     with folder_of(path, root) as (folder, name):

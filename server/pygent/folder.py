@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pygent import initial_files, programs, saved
+from pygent import initial_files, programs, redaction, saved
 from pygent.config import Config, Settings, Trust, config_files, load
 from pygent.config.settings import ToolModule
-from pygent.errors import PygentError
+from pygent.errors import ConfigInvalid, PygentError
 from pygent.files import make_folder
 from pygent.model import Model
+from pygent.model.network import proxy_passwords
 from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
 from pygent.sandbox.choose import open_sandbox
-from pygent.saved import Kept
+from pygent.saved import Kept, is_secret_name
 from pygent.tools import Tool, builtin_tools
 from pygent.workspace import Workspace, check_root
 
@@ -73,6 +74,7 @@ class Folder:
         self._tool_modules: tuple[ToolModule, ...] | None = None
         self._mcp: McpServers | None = None
         self.config = self._load(None)
+        redaction.process.hide(*self.secrets)
         self.workspace = Workspace(self._workspace_root())
         self.problems = self._populate()
 
@@ -102,6 +104,7 @@ class Folder:
     def reload(self) -> Config:
         """Read the settings again; of a file that is broken now the last good values stay."""
         self.config = self._load(self.config)
+        redaction.process.hide(*self.secrets)
         return self.config
 
     def preview(self, texts: Mapping[Path, str]) -> Config:
@@ -114,6 +117,15 @@ class Folder:
         files = config_files(self.root, self.launch.home, self.launch.config_file)
         self._trust.set(self.root, trusted, files)
         self.reload()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may see: keys, tokens and secret variables of MCP servers, passwords of proxies."""
+        servers, environ = self.settings.mcp_servers.values(), self.launch.environ
+        named = [name for server in servers for name in server.env if is_secret_name(name)]
+        named += [server.token_variable for server in servers if server.token_variable]
+        given = (environ[name] for name in named if name in environ)
+        return (*self.config.secrets, *given, *proxy_passwords(environ))
 
     def personas(self) -> list[Persona]:
         """The main persona, then those for delegated agents."""
@@ -248,11 +260,13 @@ class Folder:
         return await self.sandbox()
 
     async def model(self) -> Model:
-        """The connection to the endpoint of the settings.  Raises ModelError (`noApiKey`)."""
+        """The connection to the endpoint of the settings.  Raises ModelError (`noApiKey`), ConfigInvalid."""
         if self._parent is not None:
             return await self._parent.model()
         from pygent.model.client import connection_settings, open_model, preload  # noqa: PLC0415 - imports openai
 
+        if (problem := self.config.bad_key) is not None:
+            raise ConfigInvalid(problem.message, problem.fix)
         endpoint = connection_settings(self.settings)
         async with self._connecting:
             if self._model is None or self._model[0] != endpoint:

@@ -18,7 +18,7 @@ class Images:
     def add(self, data: bytes, kind: str) -> str:
         """Keep an image of a format such as `png`; returns its name."""
         name = f"{hashlib.sha256(data).hexdigest()}.{kind}"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        files.private_folder(self._folder)
         if not (self._folder / name).exists():
             files.write_chosen(self._folder / name, data, 0o600)
         return name

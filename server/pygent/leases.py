@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -16,7 +17,8 @@ class Owner:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self.token = secrets.token_hex(8)
-        self._file = (folder / self.token).open("w")
+        handle = os.open(folder / self.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(handle, "w")
         _try_lock(self._file.fileno())
 
     def alive(self, token: str) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
+import threading
 import traceback
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from pygent import files, redaction
 from pygent.events import AnyEvent, Envelope, Notice, ToolFinished, ToolStarted, TurnFinished, TurnStarted
-from pygent.redaction import Redactor
 
 SIZE, KEPT = 2_000_000, 3
 """Bytes after which a log begins anew, and how many old ones are kept."""
@@ -28,17 +33,34 @@ class OneLine(logging.Formatter):
         self._whole = whole
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, whatever another handler has made of the exception."""
+        """The line, whatever another handler has made of the exception, and without secrets."""
         record.exc_text = None
         line = super().format(record)
         record.exc_text = None
-        return line
+        return clean(line)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         """The type of the exception and the way to it, or with `whole` the traceback."""
         if self._whole:
             return super().formatException(ei)
         return f"  {ei[0].__name__} in {_place(ei[2])}"
+
+
+def clean(text: str) -> str:
+    """What the process says of its own work without the secrets that it has read."""
+    return redaction.process.whole(redaction.without_userinfo(text))
+
+
+def clean_standard_error() -> None:
+    """From now on no traceback and no line of a library shows a secret on standard error."""
+
+    def show(kind: Any, error: Any, trace: Any) -> None:
+        sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))
+
+    sys.excepthook = show
+    threading.excepthook = lambda given: show(given.exc_type, given.exc_value, given.exc_traceback)
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(OneLine(times=False))
 
 
 def not_of_sessions(record: logging.LogRecord) -> bool:
@@ -52,34 +74,56 @@ def _place(trace: Any) -> str:
     return " > ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames)
 
 
+class LogFile(RotatingFileHandler):
+    """A log that only its owner may read, also when it begins anew, and that is written through no link.
+
+    Inside a `root`, where a command may swap a folder for a link while we write, no folder on the way may be
+    one.  Raises OSError.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
+        self._path = path.absolute()
+        self._root = root if root is not None and root in self._path.parents else None
+        if self._root is None:
+            files.private_folder(self._path.parent)
+        super().__init__(self._path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
+
+    def _open(self) -> TextIOWrapper:
+        handle = files.private(self._path, self._root, append=True)
+        return open(handle, "a", encoding=self.encoding)  # noqa: PTH123 - a handle has no path
+
+    def doRollover(self) -> None:  # noqa: N802 - logging's name
+        """Begin anew, and keep the old ones under numbers."""
+        assert self.stream is not None
+        self.stream.close()
+        with files.folder_of(self._path, self._root or self._path.parent) as (folder, name):
+            for number in range(self.backupCount, 0, -1):
+                newer = f"{name}.{number - 1}" if number > 1 else name
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(newer, f"{name}.{number}", src_dir_fd=folder, dst_dir_fd=folder)
+        self.stream = self._open()
+
+
 class Logs:
     """The log files that one App writes."""
 
     def __init__(self) -> None:
-        self._handlers: dict[Path, RotatingFileHandler] = {}
-        self._secrets: set[str] = set()
+        self._handlers: dict[Path, LogFile] = {}
 
-    def add(self, path: Path) -> str | None:
-        """Write to a file from now on; returns what is wrong with it, if anything is."""
+    def add(self, path: Path, root: Path | None = None) -> str | None:
+        """Write to a file from now on; returns what is wrong with it, if anything is.  As `LogFile`."""
         if path in self._handlers:
             return None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handler = RotatingFileHandler(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
+            handler = LogFile(path, root)
         except OSError as error:
             return f"The log {path} can't be written: {error.strerror}."
         handler.setFormatter(OneLine())
-        handler.addFilter(self._clean)
         logger = logging.getLogger("pygent")
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         self._handlers[path] = handler
         return None
-
-    def hide(self, secret: str | None) -> None:
-        """Keep a secret out of every line."""
-        if secret:
-            self._secrets.add(secret)
 
     def close(self) -> None:
         """Close the files."""
@@ -87,11 +131,6 @@ class Logs:
             logging.getLogger("pygent").removeHandler(handler)
             handler.close()
         self._handlers.clear()
-
-    def _clean(self, record: logging.LogRecord) -> bool:
-        for secret in self._secrets:
-            record.msg, record.args = Redactor(secret).whole(record.getMessage()), ()
-        return True
 
 
 def log_event(envelope: Envelope) -> None:

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pygent.errors import PygentError
+
 
 def state_folder() -> Path:
-    """Pygent's own folder for the store, logs and full outputs; made if missing, for its owner only."""
+    """Pygent's own folder for the store, logs and full outputs; made if missing.  Raises as `owned`."""
     import platformdirs  # noqa: PLC0415 - not for `--version`
 
-    folder = platformdirs.user_state_path("pygent", appauthor=False)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return owned(platformdirs.user_state_path("pygent", appauthor=False))
+
+
+def owned(folder: Path) -> Path:
+    """A folder that is ours and closed to everybody else: made, or tightened, if it is not so yet.
+
+    Raises PygentError `conflict` where it is somebody else's or can't be closed: who may write there decides
+    what Pygent trusts, and who may read there reads conversations.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.geteuid():
+            why = f"belongs to another user (number {found.st_uid})"
+        elif not stat.S_IMODE(found.st_mode) & 0o077:
+            return folder
+        else:
+            folder.chmod(0o700)
+            return folder
+    except OSError as error:
+        why = f"can't be made or closed to other users: {error.strerror}"
+    raise PygentError(
+        "conflict",
+        f"The state folder {folder} {why}.",
+        "Set XDG_STATE_HOME to a folder of your own, or start Pygent as the user whose folder it is.",
+    )
 
 
 def path_of(uri: str) -> Path | None:

@@ -27,7 +27,7 @@ from pygent.files import write_atomic
 from pygent.gitignore import walk
 from pygent.protected import is_secret
 from pygent.records import Persona, Wire, now_ms
-from pygent.redaction import SHORTEST
+from pygent.redaction import parts
 from pygent.workspace import check_root
 
 FORMAT = 1
@@ -83,12 +83,13 @@ def known_secrets(config: Config, environ: Mapping[str, str], root: Path) -> lis
     from dotenv import dotenv_values  # noqa: PLC0415 - only to save
 
     named = {**environ, **dotenv_values(root / ".env", interpolate=False)}
-    found = [value for name, value in named.items() if value and _is_secret_name(name)]
-    found.append(config.settings.api_key or "")
-    return sorted({value.encode() for value in found if len(value) >= SHORTEST}, key=len, reverse=True)
+    found = [value for name, value in named.items() if value and is_secret_name(name)]
+    hidden = {part.encode() for value in (*found, *config.secrets) for part in parts(value)}
+    return sorted(hidden, key=len, reverse=True)
 
 
-def _is_secret_name(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether a variable's name says that its value is a secret."""
     return any(fnmatchcase(name.upper(), one) for one in SECRET_NAMES)
 
 
@@ -234,7 +235,7 @@ def _read_original(path: Path) -> tuple[Kept, list[str]]:
     except (OSError, msgspec.DecodeError) as error:
         return Kept(format=0), [f"The snapshot's env.json can't be read: {error}."]
     problems = []
-    if any(_is_secret_name(name) for name in said):
+    if any(is_secret_name(name) for name in said):
         problems.append(f"{path} holds a key, which is not used; remove it from there.")
     found = ((VARIABLES[name].key, value) for name, value in said.items() if name in VARIABLES and value)
     return Kept(format=FORMAT, settings=dict(_known(found))), problems

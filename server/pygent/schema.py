@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -93,10 +94,13 @@ class Records:
 
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the file and bring it to this version's schema."""
+    path.touch(mode=0o600)  # the files beside it, which SQLite makes, get its mode
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            file.chmod(0o600)
     db = sqlite3.connect(path, isolation_level=None, timeout=10, factory=Database)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
-    path.chmod(0o600)
     with Transaction(db):
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:

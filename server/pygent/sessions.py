@@ -88,8 +88,8 @@ class Sessions:
         return self.folder(path_of(info.folder_uri or "") or Path(info.workspace))
 
     def _log(self, folder: Folder) -> None:
-        self._logs.hide(folder.settings.api_key)
-        if folder.settings.log_file is not None and (problem := self._logs.add(folder.settings.log_file)):
+        path, root = folder.settings.log_file, folder.workspace.root
+        if path is not None and (problem := self._logs.add(path, root)):
             folder.problems.append(problem)
 
     def new(

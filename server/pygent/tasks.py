@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pygent import redaction
 from pygent.errors import PygentError
 from pygent.events import (
     AnyEvent,
@@ -146,7 +147,8 @@ def has_ended(task: Task) -> bool:
 def failure_of(error: BaseException) -> Failure:
     """An exception as a record: a refusal's own words, and for a bug no more than its name."""
     if isinstance(error, PygentError):
-        return Failure(code=error.code, message=error.message, fix=error.fix)
+        clean = redaction.process.whole
+        return Failure(code=error.code, message=clean(error.message), fix=error.fix and clean(error.fix))
     return Failure(
         code="internal", message=f"An internal error ended it: {type(error).__name__}. See the log."
     )

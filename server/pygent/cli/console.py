@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from pygent.redaction import process
 from pygent.visible import PROSE, visible
 
 STYLES = {"dim": "2", "bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -66,7 +67,7 @@ class Console:
 
     def say(self, text: str, *styles: str) -> None:
         """A line for the person."""
-        text = safe(text)
+        text = process.whole(safe(text))
         lines = [text] if self.columns is None else wrapped(text, self.columns())
         self.raw("".join(self.style(line, *styles) + "\n" for line in lines), self.err)
 
@@ -91,10 +92,11 @@ class Console:
 
     def json(self, value: Any) -> None:
         """A value as a line of JSON."""
+        value = process.value(msgspec.to_builtins(value, enc_hook=str))
         try:
-            line = msgspec.json.encode(value, enc_hook=str).decode()
+            line = msgspec.json.encode(value).decode()
         except UnicodeEncodeError:  # the name of a file that is no UTF-8
-            line = json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+            line = json.dumps(value, ensure_ascii=False)
             line = line.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         self.raw(f"{line}\n", self.out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
+from pygent import files
 from pygent.cli.asking import forget_typed
 from pygent.cli.completer import mention
 
@@ -112,7 +114,7 @@ class Prompt:
         self._completer = completer
         self._session = PromptSession[str](
             self._message,
-            history=FileHistory(str(history)),
+            history=_private(history),
             completer=completer,
             complete_while_typing=Condition(self._offers),
             reserve_space_for_menu=6,
@@ -244,3 +246,9 @@ class Prompt:
 
 def _new_line(event: KeyPressEvent) -> None:
     event.current_buffer.insert_text("\n")
+
+
+def _private(path: Path) -> FileHistory:
+    """What a person has typed, in a file that is theirs alone."""
+    os.close(files.private(path, append=True))
+    return FileHistory(str(path))

@@ -16,6 +16,8 @@ from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
 from pygent.cli.parser import parse
 from pygent.errors import PygentError
+from pygent.logs import clean_standard_error
+from pygent.redaction import process
 
 EXIT = {"configInvalid": 4, "sandboxUnavailable": 5, "limit": 124}
 CANCELLED = 130
@@ -25,6 +27,8 @@ def start(arguments: list[str]) -> int:
     """Parse, run, and turn whatever goes wrong into a message and a code."""
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it; passed down from here
     programs.own_process()
+    process.hide(environ.get("OPENAI_API_KEY"))
+    clean_standard_error()
     console = Console.standard(environ)
     given = argparse.Namespace(json=False)
     try:

@@ -7,7 +7,7 @@ so that a front end always starts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ NEEDED: dict[Taken, str] = {
     "withKey": ": it needs a key in the same file",
 }
 """What a folder that is not trusted may do with a setting instead."""
+
+_KEYS = ("api_key", TABLE["api_key"].variable)
+REMOVE = "Remove that character: a key is one line of plain ASCII letters, digits and signs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,14 @@ class Config:
     withheld: tuple[Value, ...]
     readings: dict[Path, Reading] = field(default_factory=dict)
     """The last good reading of each file."""
+    secrets: tuple[str, ...] = ()
+    """Every secret value as it was written, those that are not in force or no good included."""
+
+    @property
+    def bad_key(self) -> Diagnostic | None:
+        """What is wrong with the key, where there is none in force but one that can't be used."""
+        wrong = (one for one in self.diagnostics if one.code == "badValue" and one.key in _KEYS)
+        return None if self.settings.api_key is not None else next(wrong, None)
 
     def show(self) -> dict[str, Any]:
         """The wire form of `pygent.config.show`; a secret is only `set` or `unset`."""
@@ -129,7 +140,13 @@ def load(
         trusted=trusted,
         withheld=tuple(withheld),
         readings={path: reading for path, reading in readings.items() if not reading.broken},
+        secrets=tuple(_secrets(said)),
     )
+
+
+def _secrets(said: Sequence[Reading]) -> Iterator[str]:
+    entries = (entry for reading in said for entry in reading.entries)
+    return (entry.raw for entry in entries if entry.setting.secret and isinstance(entry.raw, str))
 
 
 def _read_file(path: Path, home: Path, folder: Path | None, texts: Mapping[Path, str]) -> Reading:
@@ -157,11 +174,12 @@ def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) 
             return Value(setting.key, personas_json(entry.raw), origin)
         return Value(setting.key, parse(setting.kind, entry.raw, base, own), origin)
     except (ValueError, OverflowError) as error:
-        precise = origin.name == PERSONAS_JSON or setting.kind in ("prices", "servers")
+        precise = origin.name == PERSONAS_JSON or setting.kind in ("prices", "servers", "key")
         expected = (str(error) if precise else "") or EXPECTED[setting.kind]
         text = f"{sources.describe(origin)} must be {expected}; it is ignored."
         span = origin.value_span(_wrong_item(entry, base, own))
-        problems.append(origin.problem("error", "badValue", text, span=span))
+        fix = REMOVE if setting.secret else None
+        problems.append(origin.problem("error", "badValue", text, fix, span=span))
         return None
 
 

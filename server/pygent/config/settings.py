@@ -13,6 +13,7 @@ from pygent.records import Persona
 
 Kind = Literal[
     "text",
+    "key",
     "url",
     "whole",
     "number",
@@ -175,7 +176,7 @@ class Setting:
 
 
 _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
-    ("api_key", "OPENAI_API_KEY", "text", "yes", "key for OpenAI or any compatible service"),
+    ("api_key", "OPENAI_API_KEY", "key", "yes", "key for OpenAI or any compatible service"),
     ("base_url", "OPENAI_BASE_URL", "url", "withKey", "endpoint of the API"),
     ("model", "PYGENT_MODEL", "text", "yes", "model name"),
     (

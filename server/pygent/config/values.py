@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import msgspec
 
 from pygent.config.settings import Kind, McpServer, Price, ToolModule
 from pygent.records import Persona
+from pygent.redaction import stripped
 
 EXPECTED: dict[Kind, str] = {
     "text": "a text",
+    "key": "a key",
     "url": "an address that begins with http:// or https://",
     "whole": "a whole number of at least 1",
     "number": "a number above 0",
@@ -55,6 +58,7 @@ def parse(kind: Kind, raw: object, base: Path, home: Path | None) -> Any:
         return tuple(_tool_module(item, base) for item in _items(raw))
     readers: dict[Kind, Callable[[object], Any]] = {
         "text": _text,
+        "key": _key,
         "url": _url,
         "whole": _whole,
         "number": _positive,
@@ -128,6 +132,28 @@ def _text(raw: object) -> str:
     if not isinstance(raw, str) or not raw.strip() or "\0" in raw:
         raise ValueError
     return raw
+
+
+def _key(raw: object) -> str:
+    """A key as a header can carry it (RFC 9110, section 5.5; RFC 6750, section 2.1): visible ASCII.
+
+    Blanks and line ends around it go, which files and shells leave there.  Raises ValueError that names the
+    first character that no key has, and never the key.
+    """
+    key = stripped(_text(raw))
+    for index, char in enumerate(key):
+        if not "!" <= char <= "~":
+            place = {0: "at its beginning", len(key) - 1: "at its end"}
+            where = place.get(index, f"as character {index + 1} of {len(key)}")
+            raise ValueError(f"a key without {_name_of(char)}, which it has {where}")
+    if not key:
+        raise ValueError
+    return key
+
+
+def _name_of(char: str) -> str:
+    names = {"\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\t": "TAB"}
+    return f"{unicodedata.name(char, names.get(char, 'control character'))} (U+{ord(char):04X})"
 
 
 def _url(raw: object) -> str:

@@ -20,6 +20,7 @@ from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
 from pygent.lsp.outbox import Kind, Outbox
 from pygent.lsp.surrogates import decoded, encoded
 from pygent.lsp.transport import BadFrame
+from pygent.redaction import process
 
 log = logging.getLogger("pygent.lsp")
 
@@ -227,6 +228,8 @@ class Protocol(LanguageServerProtocol):
 
     def tell(self, method: str, params: Any, kind: Kind = "must") -> None:
         """Send a notification; `kind` is as of Outbox."""
+        if method.startswith("window/"):
+            params = process.value(params)
         self._say({"jsonrpc": "2.0", "method": method, "params": params}, kind)
 
     def _take_answer(self, message: dict[str, Any]) -> None:
@@ -242,6 +245,7 @@ class Protocol(LanguageServerProtocol):
 
     def _error(self, number: str | int | None, code: int, message: str, data: Any = None) -> None:
         error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+        error = process.value(error)
         self._say({"jsonrpc": "2.0", "id": number, "error": error})
 
     def _say(self, message: dict[str, Any], kind: Kind = "must") -> None:

@@ -8,13 +8,14 @@ import msgspec
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`initializationOptions.pygent`."""
+    """`initializationOptions.pygent`; `token` is that of a server on a socket."""
 
     events: bool = False
     approvals: bool = False
     questions: bool = False
     trusted: bool | list[str] = False
     config: dict[str, Any] = {}
+    token: str | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

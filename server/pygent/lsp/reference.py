@@ -24,6 +24,14 @@ sessions and buffers, and each has its own folders, settings and encoding. To a 
 pieces of text, progress and log lines are left out first, then stored events; when it has read up, a `notice`
 with the code `leftOut` names the `seq` up to which `pygent.session.events` has them.
 
+A server on a socket lets nobody in without its token, which is new at each start. It is in
+`server-PORT.token` in the state folder (or in the file of `--token-file`), for its owner only; standard error
+names the file. Over WebSocket send it in the handshake as `Authorization: Bearer TOKEN`, or where headers
+can't be set as `?token=TOKEN`; without it the handshake is answered with 401. Over TCP send it in the header
+of the first message, `Authorization: Bearer TOKEN` beside `Content-Length`, or in `initialize` as
+`initializationOptions.pygent.token`; without it the first message is answered with -32803 (`denied`) and the
+connection is closed.
+
 Commands are called with `workspace/executeCommand`, `arguments` being an array of one object; where a field
 is marked `*`, plain strings are joined with spaces into it. A wrong argument answers -32602 with `data
 {field, expected}`, any other refusal -32803 with `data {code, fix?}`, a cancelled request -32800. Keys are

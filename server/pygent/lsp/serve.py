@@ -9,15 +9,19 @@ import functools
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pygent import __version__, programs
+from pygent.errors import PygentError
+from pygent.logs import clean_standard_error
 from pygent.lsp.server import Host, PygentServer, soon
 from pygent.lsp.trace import ToClients, log_to
 from pygent.lsp.transport import claim_streams, read_in_thread, write_in_thread
 from pygent.paths import state_folder
+from pygent.redaction import process
 
 if TYPE_CHECKING:
     from pygent.app import App
@@ -35,19 +39,31 @@ def serve(argv: Sequence[str] | None) -> int:
     streams = None if given.tcp or given.ws else claim_streams()
     environ = dict(os.environ)  # noqa: TID251 - the one place where the server reads it; passed down from here
     # Whatever starts in this process from now on does not inherit the key.
-    os.environ.pop("OPENAI_API_KEY", None)  # noqa: TID251
+    process.hide(os.environ.pop("OPENAI_API_KEY", None))  # noqa: TID251
     programs.own_process()
-    log_to(given.log_file or state_folder() / "server.log", given.log_level)
+    clean_standard_error()
+    log_to(given.log_file or _own_log(), given.log_level)
     log.info("pygent-server %s begins", __version__)
     host = Host(lambda: _app(environ, given.config), given.config)
     try:
         if streams is None:
-            from pygent.lsp.sockets import listen  # noqa: PLC0415 - not for the common case
+            from pygent.lsp.sockets import Listening, listen  # noqa: PLC0415 - not for the common case
 
-            return asyncio.run(listen(host, tcp=given.tcp, ws=given.ws, origins=given.ws_origin))
+            return asyncio.run(
+                listen(host, Listening(given.tcp, given.ws, given.ws_origin, given.token_file))
+            )
         return _stdio(host, *streams)
     except KeyboardInterrupt:
         return 130
+
+
+def _own_log() -> Path | None:
+    """The log in the state folder; none where that can't be used, which the client is told on opening it."""
+    try:
+        return state_folder() / "server.log"
+    except PygentError as error:
+        sys.stderr.write(f"pygent-server: {error.message} {error.fix}\n")
+        return None
 
 
 def _app(environ: Mapping[str, str], config: Path | None) -> App:
@@ -75,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="URL",
         help="let web pages of this origin attach (repeatable; default: none)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="where the token of a socket is written (default: server-PORT.token in the state folder)",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings instead of pygent.toml")
     parser.add_argument(

@@ -10,23 +10,21 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pygent.logs import OneLine, not_of_sessions
+from pygent.logs import LogFile, OneLine, not_of_sessions
 
 if TYPE_CHECKING:
     from pygent.lsp.server import PygentServer
 
-LOG_BYTES, LOGS_KEPT = 2_000_000, 3
 TRACES = {"off": logging.WARNING, "messages": logging.INFO, "verbose": logging.DEBUG}
 """From which level on a client is told, by what it asks for with `$/setTrace`."""
 TYPES = {logging.ERROR: 1, logging.WARNING: 2, logging.INFO: 3, logging.DEBUG: 4}
 
 
-def log_to(path: Path, level: str) -> None:
-    """Log to a file that rotates, and warnings to standard error, too."""
+def log_to(path: Path | None, level: str) -> None:
+    """Log to a file that rotates, if there is one, and warnings to standard error, too."""
     root = logging.getLogger()
     root.setLevel(level.upper())
     logging.getLogger("pygls").setLevel("WARNING")
@@ -34,12 +32,10 @@ def log_to(path: Path, level: str) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel("WARNING")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8")
+        if path is not None:
+            handlers.append(LogFile(path))
     except OSError as error:
         sys.stderr.write(f"The log {path} can't be written: {error.strerror}.\n")
-    else:
-        handlers.append(file)
     for handler in handlers:
         handler.setFormatter(OneLine(whole=whole and handler is not handlers[0]))
         handler.addFilter(not_of_sessions)

@@ -22,7 +22,10 @@ MAX_HEADER = 64 * 1024
 _END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([^\r\n]*)", re.I)
 _HEADERS = re.compile(rb"\s*(?:[\w-]{1,64}[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?")
-_OWN_HEADERS = re.compile(rb"\s*(?:content-(?:length|type)[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?", re.I)
+_OWN_HEADERS = re.compile(
+    rb"\s*(?:(?:content-(?:length|type)|authorization)[ \t]*:[^\r\n]*\r?\n)+(?:\r?\n)?", re.I
+)
+_BEARER = re.compile(rb"^authorization[ \t]*:[ \t]*bearer[ \t]+(\S+)", re.I | re.M)
 
 
 class BadFrame(Exception):
@@ -34,12 +37,16 @@ class FrameReader:
 
     Header names in any case and bare line feeds are accepted.  After a header that no message can follow,
     reported once as BadFrame, it goes on at the next good one: a JSON text has no line that looks like one.
-    `strict` accepts the headers of the base protocol only, which an HTTP request never has: else any web page
-    could speak to a socket on this machine.
+    `strict` accepts the headers of the base protocol only, and `Authorization`: a request of HTTP begins with
+    another line, and else any web page could speak to a socket on this machine.  `first` is the limit of the
+    first message, in bytes.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, first: int = MAX_MESSAGE) -> None:
+        self.bearer: str | None = None
+        """The token in the header of the last message (`Authorization: Bearer …`)."""
         self._strict = strict
+        self._limit = first
         self._buffer = bytearray()
         self._length: int | None = None
         self._lost = False
@@ -63,6 +70,7 @@ class FrameReader:
             found.append(bytes(self._buffer[: self._length]))
             del self._buffer[: self._length]
             self._length = None
+            self._limit = MAX_MESSAGE
 
     def _header(self) -> bool:
         """Whether the length of the next message is known.  Raises BadFrame, also if it is."""
@@ -76,14 +84,16 @@ class FrameReader:
         del self._buffer[: end.end()]
         if self._strict and not _OWN_HEADERS.fullmatch(head):
             raise BadFrame("the header is not one of the LSP base protocol")
-        self._length = _length(head)
+        self._length = _length(head, self._limit)
+        bearer = _BEARER.search(head) if self._strict else None
+        self.bearer = bearer and bearer[1].decode("ascii", "replace")
         if not _HEADERS.fullmatch(head):
             raise BadFrame("something stands before the header")
         self._lost = False
         return True
 
 
-def _length(head: bytes) -> int:
+def _length(head: bytes, limit: int) -> int:
     """The length in a header; the last one, as what was lost may stand before it.  Raises BadFrame."""
     given = _LENGTH.findall(head)
     if not given:
@@ -91,8 +101,8 @@ def _length(head: bytes) -> int:
     text = given[-1].strip()
     if not text.isdigit():
         raise BadFrame("the Content-Length is no number of bytes")
-    if len(text) > 12 or int(text) > MAX_MESSAGE:
-        raise BadFrame(f"the message is larger than {MAX_MESSAGE} bytes")
+    if len(text) > 12 or int(text) > limit:
+        raise BadFrame(f"the message is larger than {limit} bytes")
     return int(text)
 
 

@@ -168,11 +168,11 @@ class EndpointModel:
             raise self._judged(status.status, status.headers, parsed(status.text), sent) from None
         except Refused as error:
             within = status_within(error.body)
-            raise self._judged(within, {}, error.body, sent) from None
+            raise self._judged(within, {}, self._connection.clean(error.body), sent) from None
         except Truncated as error:
             raise self._connection.broken(error.reason, kind="empty" if error.empty else "") from None
         except NoApi as error:
-            raise self._refusal(200, error.body, prompt.model) from None
+            raise self._refusal(200, self._connection.clean(error.body), prompt.model) from None
         except Stalled:
             raise self._connection.stalled() from None
         if (problem := _unusable(found)) is not None:

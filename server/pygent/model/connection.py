@@ -17,6 +17,7 @@ from pygent.model import certificates, network
 from pygent.model.deadlines import within
 from pygent.model.refusals import redacted, shown
 from pygent.model.retries import DROPPED, Again
+from pygent.redaction import Redactor, without_userinfo
 
 if TYPE_CHECKING:
     import httpx2
@@ -88,7 +89,7 @@ class Connection:
             yield response
         except openai.APIStatusError as error:
             text = (await error.response.aread()).decode("utf-8", "replace")
-            raise Status(error.status_code, error.response.headers, text) from None
+            raise Status(error.status_code, error.response.headers, self.clean(text)) from None
         except asyncio.TimeoutError:
             raise self.stalled() from None
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
@@ -112,7 +113,8 @@ class Connection:
             else:
                 found = await client.post(url, body=body, cast_to=httpx2.Response, options={"timeout": LOOK})
         except openai.APIStatusError as error:
-            raise Status(error.status_code, error.response.headers, error.response.text) from None
+            text = self.clean(error.response.text)
+            raise Status(error.status_code, error.response.headers, text) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise await self._failure(error, began=False) from error
         return json.loads(found.content)
@@ -232,10 +234,14 @@ class Connection:
         except (httpx2.HTTPError, KeyError, AttributeError):
             return None
 
+    def clean(self, words: Any) -> Any:
+        """A server's words, or its JSON, without the key: before anything is cut out of them."""
+        return Redactor(self.endpoint.key, *network.proxy_passwords(self.endpoint.environ)).value(words)
+
     def plain(self, error: BaseException) -> str:
         """An error's words on one line, without the key."""
-        words = " ".join(str(error).split())[:200] or type(error).__name__
-        return redacted(words.rstrip("."), self.endpoint.key)
+        words = redacted(self.clean(" ".join(str(error).split())), None)[:200] or type(error).__name__
+        return words.rstrip(".")
 
 
 def _proxy(url: str, context: ssl.SSLContext) -> httpx2.Proxy:
@@ -246,7 +252,7 @@ def _proxy(url: str, context: ssl.SSLContext) -> httpx2.Proxy:
         return httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
     except (ValueError, httpx2.InvalidURL) as error:
         raise ModelError(
-            f"The proxy {shown(url)} can't be used: {error}.",
+            f"The proxy {shown(url)} can't be used: {without_userinfo(str(error))}.",
             "Set HTTPS_PROXY to an address that begins with http://, https:// or socks5://.",
             code="configInvalid",
         ) from error

@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pygent.errors import ModelError
 
@@ -35,6 +35,17 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
         return None
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def proxy_passwords(environ: Mapping[str, str]) -> list[str]:
+    """The passwords in the addresses of proxies, as they are written there and as they are meant."""
+    found = []
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for url in filter(None, (environ.get(name), environ.get(name.upper()))):
+            user, _, _ = url.rpartition("@")
+            password = user.rpartition("//")[2].partition(":")[2]
+            found += [password, unquote(password)]
+    return found
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str | None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pygent.errors import ContextOverflow, ModelError
 from pygent.model import overflow
+from pygent.redaction import Redactor, without_userinfo
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 508, 520, 521, 522, 523, 524, 529})
 QUOTA = re.compile(r"insufficient_quota|insufficient (balance|credits|funds)|billing|out of credits", re.I)
@@ -142,8 +143,8 @@ def _codes(body: Any) -> str:
 
 
 def redacted(text: str, key: str | None) -> str:
-    """The text without the key."""
-    return text.replace(key, "[key]") if key else text
+    """The text without the key, and without the name and password in addresses."""
+    return without_userinfo(Redactor(key).whole(text))
 
 
 def shown(url: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from pygent import files
 from pygent.redaction import Redactor
 from pygent.sandbox import OnOutput
 from pygent.visible import OUTPUT, visible
@@ -132,8 +134,8 @@ class Output:
         if self._lost is not None:
             return
         if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
+            files.private_folder(self._path.parent)
+            self._file = os.fdopen(files.private(self._path), "wb")
             text = "".join([*self._head, text])
         self._file.write(text.encode("utf-8", "replace"))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pygent.config.settings import McpServer
 from pygent.errors import ToolError
+from pygent.redaction import process, stripped
 from pygent.sandbox.output import Cleaner
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Connection:
 
     def _headers(self) -> dict[str, str]:
         token = self._environ.get(self.server.token_variable or "")
-        return {} if token is None else {"Authorization": f"Bearer {token}"}
+        return {} if token is None else {"Authorization": f"Bearer {stripped(token)}"}
 
     async def _ask(self, asked: Coroutine[Any, Any, T]) -> T:
         """The answer to a request, as long as the server lives.  Raises ToolError."""
@@ -165,7 +166,7 @@ class Connection:
 
     def _reason(self, error: BaseException) -> str:
         """Why, in a line: the error, and the last that the program wrote to its standard error."""
-        words = " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+        words = process.whole(" ".join(str(error).split())).rstrip(".")[:300] or type(error).__name__
         last = self._said.line if self._said is not None else ""
         return f"{words} ({last})" if last else words
 
@@ -184,7 +185,8 @@ class _LastWords:
     def line(self) -> str:
         """The last line that is not empty, made fit for a person."""
         text = Cleaner().feed(self._text, final=True)
-        return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "")
+        lines = process.whole(text).splitlines()
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:
         """Read what is left, and listen no longer."""
