@@ -22,6 +22,28 @@ from pygent.sessions import Sessions
 from pygent.store import Store
 
 
+class AcceptedMessages:
+    """The turns of messages to which clients gave an id, so that one that is sent twice runs once.
+
+    A client sends a message again within minutes if ever; the last thousand are kept.
+    """
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._turns: dict[str, tuple[str, str]] = {}
+        self._limit = limit
+
+    def get(self, message_id: str | None) -> tuple[str, str] | None:
+        """The session and turn of a message that was accepted; None for another, or for one without an id."""
+        return self._turns.get(message_id or "")
+
+    def add(self, message_id: str | None, session_id: str, turn_id: str) -> None:
+        """Note that a message was accepted, and where."""
+        if message_id:
+            self._turns[message_id] = (session_id, turn_id)
+            if len(self._turns) > self._limit:
+                del self._turns[next(iter(self._turns))]
+
+
 class App:
     """Everything that one process of Pygent has.
 
@@ -55,8 +77,7 @@ class App:
         self.tasks = Tasks(self.sessions, self.store, self.approvals, self.clients)
         self.sessions.delegation = lambda session_id, folder: SessionTasks(self.tasks, session_id, folder)
         self._cleaning: asyncio.Task[None] | None = None
-        self.messages: dict[str, tuple[str, str]] = {}
-        """Session and turn of each message that a client gave an id, so that one sent twice runs once."""
+        self.messages = AcceptedMessages()
 
     def attach(self, client: Client) -> None:
         """Show a front end every event from now on, and ask it."""

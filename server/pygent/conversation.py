@@ -7,9 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from pygent import transcript
-from pygent.events import Envelope, TurnFinished
+from pygent.events import ChangeMade, Envelope, QuestionAsked, TurnFinished
 from pygent.folder import Folder
-from pygent.records import Persona, SessionInfo, TurnResult, now_ms
+from pygent.records import Change, Persona, SessionInfo, TurnResult, now_ms
 from pygent.store import Store
 from pygent.tasks import pick_persona
 
@@ -39,15 +39,23 @@ class Conversation:
     def last_result(self) -> TurnResult | None:
         """How the last turn ended, as far as that is stored; None before the first end."""
         envelope = self._store.last_event(self.id, "turnFinished")
-        if envelope is None or not isinstance(end := envelope.event, TurnFinished):
+        return None if envelope is None else self.result_of(envelope.turn_id or "")
+
+    def result_of(self, turn_id: str) -> TurnResult | None:
+        """How a turn ended, as far as that is stored; None without an end."""
+        events = [one.event for one in self.events() if one.turn_id == turn_id]
+        if not events or not isinstance(end := events[-1], TurnFinished):
             return None
+        changes = {event.uri: event.kind for event in events if isinstance(event, ChangeMade)}
+        questions = [event.question for event in events if isinstance(event, QuestionAsked)]
         return TurnResult(
             session_id=self.id,
-            turn_id=envelope.turn_id or "",
+            turn_id=turn_id,
             status=end.status,
             reply=end.reply,
-            changes=[],
+            changes=[Change(uri=uri, kind=kind) for uri, kind in changes.items()],
             usage=end.usage,
+            question=questions[-1] if questions and end.status == "needsInput" else None,
             error=end.error,
         )
 

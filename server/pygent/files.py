@@ -259,7 +259,10 @@ def private(path: Path, root: Path | None = None, *, append: bool = False) -> in
     refused; inside a `root`, so are links on the way.  The caller closes the handle.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with folder_of(path, root or path.parent, make=True) as (folder, name):
+    if root is None:
+        root = Path(os.path.realpath(path.parent))
+        path = root / path.name
+    with folder_of(path, root, make=True) as (folder, name):
         handle = os.open(name, flags | (os.O_APPEND if append else 0), 0o600, dir_fd=folder)
     try:
         mode = os.fstat(handle).st_mode

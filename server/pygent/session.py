@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pygent import files
 from pygent.agent import Ending, StepTimedOut
@@ -39,6 +39,12 @@ TITLE = 60
 """Characters of a session's title, which is the start of its first message."""
 POLL = 0.5
 """Seconds between looks at a turn of another process."""
+BUSY = {
+    "turn": ("A turn is running in this session.", "Wait for it or cancel it."),
+    "undo": ("An undo is running in this session.", "Try again in a moment."),
+    "compaction": ("The conversation is being compacted.", "Try again in a moment."),
+}
+"""What a request is refused with, by what holds the session."""
 
 
 class Session(Equipped):
@@ -46,7 +52,11 @@ class Session(Equipped):
 
     def __init__(self, info: SessionInfo, **parts: Any) -> None:
         super().__init__(info, **parts)
+        self._held_by: Literal["turn", "undo", "compaction"] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._job: asyncio.Task[TurnResult] | None = None
+        """The running turn, or the last one."""
         self._closed = False
         self._mailbox = Mailbox(info.id, self._store, self._journal)
         self._landed: dict[int, str] = {}
@@ -60,7 +70,13 @@ class Session(Equipped):
         Raises PygentError `busy` while another turn runs, here or in another process, and ToolError for an
         image that is none.
         """
-        return await self._until(self._begin_with(text, images, turn_id or new_id("trn")))
+        self.start(text, images=images, turn_id=turn_id)
+        return await self.running_turn()
+
+    async def running_turn(self) -> TurnResult:
+        """Wait for the turn that was started last; cancelling the caller cancels the turn."""
+        assert self._job is not None
+        return await self._until(self._job)
 
     async def _until(self, job: asyncio.Task[TurnResult]) -> TurnResult:
         try:
@@ -70,20 +86,39 @@ class Session(Equipped):
             await asyncio.wait({job})
             raise
 
-    def _claim(self) -> None:
-        if self.turn_id is not None or not self._store.claim_session(self.id):
-            raise PygentError("busy", "A turn is running in this session.", "Wait for it or cancel it.")
+    def _claim(self, holder: Literal["turn", "undo", "compaction"]) -> None:
+        """Hold the session.  Raises PygentError `busy` while it is held, here or in another process."""
+        if self._held_by is not None or not self._store.claim_session(self.id):
+            raise PygentError("busy", *BUSY[self._held_by or "turn"])
+        self._held_by = holder
+        self._idle.clear()
+
+    def _release(self) -> None:
+        """Let go of the session.  `_start_next` follows where messages can have been queued meanwhile."""
+        self._held_by = None
+        self._idle.set()
+        self._store.release_session(self.id)
+
+    @contextlib.contextmanager
+    def _holding(self, holder: Literal["undo", "compaction"]) -> Iterator[None]:
+        """Hold the session between turns, then start a turn with what was queued meanwhile."""
+        self._claim(holder)
+        try:
+            yield
+        finally:
+            self._release()
+            self._start_next()
 
     async def resume(self) -> TurnResult | None:
         """Go on with a turn whose process died, after its last finished step; None if there is no such.
 
         A call that was under way is told to the model as interrupted.  Raises PygentError `busy`.
         """
-        self._claim()
+        self._claim("turn")
         self._journal.catch_up()
         turn_id = self._journal.unfinished
         if turn_id is None:
-            self._store.release_session(self.id)
+            self._release()
             return None
         self._journal.turn_id = turn_id
         self._save(status="running")
@@ -98,14 +133,21 @@ class Session(Equipped):
     def start(self, text: str, *, images: Sequence[Path] = (), turn_id: str | None = None) -> str:
         """Run a turn in the background; returns its id at once.  Raises as `chat`."""
         turn_id = turn_id or new_id("trn")
-        self._begin_with(text, images, turn_id)
+        self._claim("turn")
+        try:
+            stored = self._stored(images)
+        except BaseException:
+            self._release()
+            raise
+        self._begin(text, stored, turn_id)
         return turn_id
 
     def post(self, text: str, *, steers: bool, images: Sequence[Path] = ()) -> Mail | None:
-        """Say something while a turn runs, here or in another process; None if none does.
+        """Queue a message while the session is held, here or in another process; None if it is idle.
 
-        It joins that turn at its next step, or with `steers` false begins the next one.  It is kept when the
-        process dies.  Raises ToolError for an image that is none.
+        It joins the running turn at its next step, or with `steers` false, or where an undo or a compaction
+        runs, begins the next one.  It is kept when the process dies.  Raises ToolError for an image that is
+        none.
         """
         if not self._store.session_owned(self.id):
             return None
@@ -113,17 +155,34 @@ class Session(Equipped):
         return self._mailbox.post(self._redactor().whole(text), steers=steers, images=stored)
 
     async def outcome(self, mail: Mail) -> TurnResult | None:
-        """How the turn ended that heard a message or began with it, or that was cancelled before it could.
+        """How the turn ended that a queued message joined or began.
 
-        None if another process had it and left no end.
+        A turn that is cancelled before it takes the message is the answer, too: the message waits on.
+        None if another process took it and left no result.
         """
-        while (job := self._job) is not None:
-            await asyncio.wait({job})
-            if self._landed.get(mail.number) == job.get_name() or self._job is job:
-                return await job
-        while self._store.session_owned(self.id):  # noqa: ASYNC110 - of another process nothing is heard
-            await asyncio.sleep(POLL)
-        return self.last_result()
+        while True:
+            if self._job is not None and not self._job.done():
+                job = self._job
+                await asyncio.wait({job})
+                if self._landed.get(mail.number) == job.get_name() or _was_cancelled(job):
+                    return await job
+            elif self._held_by is not None:
+                await self._idle.wait()
+            elif (turn_id := self._landed.get(mail.number)) is not None:
+                return self.result_of(turn_id)
+            elif self._store.session_owned(self.id):  # of another process nothing is heard
+                await asyncio.sleep(POLL)
+            else:
+                return self.last_result()
+
+    async def result(self, turn_id: str) -> TurnResult | None:
+        """How a turn ended, once it has; None for one that never began."""
+        if self._job is not None and self._job.get_name() == turn_id:
+            await asyncio.wait({self._job})
+            return await self._job
+        while (result := self.result_of(turn_id)) is None and self._store.session_owned(self.id):  # noqa: ASYNC110
+            await asyncio.sleep(POLL)  # a turn of another process tells nothing here
+        return result
 
     async def follow_up(self) -> TurnResult | None:
         """Run a turn with the first message that waits; None if there is none."""
@@ -144,17 +203,8 @@ class Session(Equipped):
         await asyncio.wait({self._job})
         return True
 
-    def _begin_with(self, text: str, images: Sequence[Path], turn_id: str) -> asyncio.Task[TurnResult]:
-        self._claim()
-        try:
-            stored = self._stored(images)
-        except BaseException:
-            self._store.release_session(self.id)
-            raise
-        return self._begin(text, stored, turn_id)
-
     def _begin_with_mail(self, mail: Mail) -> asyncio.Task[TurnResult]:
-        self._claim()
+        self._claim("turn")
         self._landed[mail.number] = mail.turn_id
         return self._begin(mail.text, mail.images, mail.turn_id, takes=mail.number)
 
@@ -171,22 +221,22 @@ class Session(Equipped):
             self._journal.emit(TurnStarted(text=text, images=list(images)), takes=takes)
         except BaseException:
             self._journal.turn_id = None
-            self._store.release_session(self.id)
+            self._release()
             raise
         return self._start(turn_id)
 
     def _start(self, turn_id: str) -> asyncio.Task[TurnResult]:
         job = self._job = asyncio.create_task(self._run(turn_id), name=turn_id)
-        job.add_done_callback(self._go_on)
+        job.add_done_callback(self._turn_ended)
         return job
 
-    def _go_on(self, job: asyncio.Task[TurnResult]) -> None:
-        """Begin the next turn with what was said meanwhile; what was said to a cancelled turn waits."""
-        ended = job.cancelled() or job.exception() is not None or job.result().status == "cancelled"
-        if not ended:
-            self._go_on_with_mail()
+    def _turn_ended(self, job: asyncio.Task[TurnResult]) -> None:
+        """Start the next turn; what was queued behind a cancelled one waits for the person."""
+        if not _was_cancelled(job) and job.exception() is None:
+            self._start_next()
 
-    def _go_on_with_mail(self) -> None:
+    def _start_next(self) -> None:
+        """Start a turn with the first queued message, if there is one."""
         if self._closed or self.info.task_id is not None:
             return
         if (mail := self._mailbox.next()) is not None:
@@ -270,17 +320,13 @@ class Session(Equipped):
 
         Raises PygentError `busy` while a turn runs, and ModelError.
         """
-        self._claim()
-        try:
+        with self._holding("compaction"):
             self._journal.catch_up()
             self._journal.end_unfinished()
             await self.folder.load_tools()
             compaction = await self._between_turns()
             await compaction.on_request()
             self._save(usage=self._journal.spent)
-        finally:
-            self._store.release_session(self.id)
-            self._go_on_with_mail()
         return compaction
 
     async def _end_checkpoint(self, changes: Collection[str]) -> None:
@@ -303,7 +349,7 @@ class Session(Equipped):
         finally:  # where the end can't be stored, the next turn stores that this one broke off
             self._journal.turn_id = None
             self._save(status="idle", usage=self._journal.spent)
-            self._store.release_session(self.id)
+            self._release()
         self._write_history()
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:
@@ -311,14 +357,11 @@ class Session(Equipped):
 
         Raises PygentError `busy` while a turn runs, and `notFound`.
         """
-        self._claim()
-        try:
+        with self._holding("undo"):
             self._journal.catch_up()
             found, done = await self._checkpoints.restore(self.events(), turn_id, redo=redo, preview=preview)
             if not preview and any(file.conflict is None for file in done.files):
                 self._journal.emit(TurnUndone(turn_id=found, redone=redo))
-        finally:
-            self._store.release_session(self.id)
         return done
 
     def recover(self) -> None:
@@ -340,3 +383,7 @@ class Session(Equipped):
     def announce(self, event: AnyEvent) -> None:
         """Commit and show an event that belongs to no turn, such as a task's change."""
         self._journal.announce(event)
+
+
+def _was_cancelled(job: asyncio.Task[TurnResult]) -> bool:
+    return job.cancelled() or (job.exception() is None and job.result().status == "cancelled")

@@ -32,27 +32,39 @@ class Chat(Arguments, frozen=True, kw_only=True):
 async def chat(server: PygentServer, args: Chat) -> Any:
     """Run a turn."""
     _check(args)
-    known = server.host.app.messages.get(args.client_message_id or "")
+    messages = server.app.messages
+    known = messages.get(args.client_message_id)
     if known is not None:
-        return {"sessionId": known[0], "turnId": known[1]}
+        return await _answered(server, args, *known)
     session = server.session(args.session_id or server.asked) or begin(server)
     server.last_session = session.id
     text, images = with_attachments(session, args.text, args.attachments)
     if args.deliver != "start" and (mail := _posted(session, args, text, images)) is not None:
-        return await _answered(server, session, args, mail)
+        turn_id = (session.turn_id if mail.steers else None) or mail.turn_id
+        messages.add(args.client_message_id, session.id, turn_id)
+        return await session.outcome(mail) if args.wait else {"sessionId": session.id, "turnId": turn_id}
     turn_id = new_id("trn")
     if args.wait and (command := running_command.get()) is not None:
         server.works.adopt(turn_id, command.key, args.text, lambda: server.later(session.cancel()))
-    if args.client_message_id:
-        server.app.messages[args.client_message_id] = (session.id, turn_id)
     try:
-        if not args.wait:
-            session.start(text, images=images, turn_id=turn_id)
-            return {"sessionId": session.id, "turnId": turn_id}
-        result = await session.chat(text, images=images, turn_id=turn_id)
+        session.start(text, images=images, turn_id=turn_id)
     except (ToolError, OSError) as error:
         raise PygentError("notFound", f"An attachment can't be used: {error}") from error
+    messages.add(args.client_message_id, session.id, turn_id)  # not before: a refused one may be sent again
+    if not args.wait:
+        return {"sessionId": session.id, "turnId": turn_id}
+    result = await session.running_turn()
     server.asked = session.id if result.status == "needsInput" else None
+    return result
+
+
+async def _answered(server: PygentServer, args: Chat, session_id: str, turn_id: str) -> Any:
+    """What the first request with this message's id was answered."""
+    if not args.wait:
+        return {"sessionId": session_id, "turnId": turn_id}
+    result = await server.app.sessions.get(session_id).result(turn_id)
+    if result is None:
+        raise PygentError("notFound", f"The turn {turn_id} of this message left no result.", "Send it anew.")
     return result
 
 
@@ -65,15 +77,6 @@ def _posted(session: Session, args: Chat, text: str, images: list[Path]) -> Mail
     """The message handed to the running turn, or queued behind it; None if none runs."""
     steers = args.deliver == "steer"
     return session.post(text, steers=steers and not images, images=images)
-
-
-async def _answered(server: PygentServer, session: Session, args: Chat, mail: Mail) -> Any:
-    turn_id = session.turn_id if mail.steers else mail.turn_id
-    if args.client_message_id:
-        server.app.messages[args.client_message_id] = (session.id, turn_id or mail.turn_id)
-    if not args.wait:
-        return {"sessionId": session.id, "turnId": turn_id or mail.turn_id}
-    return await session.outcome(mail)
 
 
 def begin(server: PygentServer, **fields: Any) -> Session:

@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import http
 import logging
+import os
 import secrets
 import urllib.parse
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class Token:
 
     def publish(self, path: Path) -> None:
         """Write the file, in place of that of a server which has ended.  Raises OSError."""
-        self.path = path.absolute()
+        self.path = Path(os.path.realpath(path.parent)) / path.name
         files.write_chosen(self.path, f"{self._value}\n".encode(), 0o600)
 
     def withdraw(self) -> None:
