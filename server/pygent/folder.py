@@ -76,6 +76,8 @@ class Folder:
         self._model: tuple[tuple[object, ...], Model] | None = None
         self._user_tools: dict[str, Tool] = {}
         self._tool_modules: tuple[ToolModule, ...] | None = None
+        self.named_personas: set[str] = set()
+        """The personas of the folder's words that a notice has named."""
         self.told: str | None = None
         """What was told last of a change that waits for the person's word."""
         self._mcp: McpServers | None = None
@@ -224,7 +226,8 @@ class Folder:
         if snapshot is not None and not snapshot.is_dir():
             problems.append(f"The snapshot {snapshot} is not a folder.")
         elif snapshot is not None:
-            saved.copy_in(snapshot, target, replace=False)
+            _, left_out = saved.copy_in(snapshot, target, replace=False)
+            problems += [f"{one.path} of the snapshot is not loaded: {one.reason}." for one in left_out]
             kept, wrong = saved.read(snapshot)
             problems += wrong
             self._snapshot = (snapshot, kept)

@@ -250,6 +250,10 @@ class Session(Equipped):
         for problem in self.folder.problems:
             emit(Notice(level="warning", text=problem, code="configInvalid"))
         self.folder.problems = []
+        if self.persona.unconfirmed and self.persona.name not in self.folder.named_personas:
+            self.folder.named_personas.add(self.persona.name)
+            text = f"The persona {self.persona.name!r} comes from files that you have not trusted."
+            emit(Notice(level="warning", text=f"{text} The model is told that too.", code="persona"))
         return await (await self._turn(emit)).run()
 
     def _look_at_settings(self, event: AnyEvent) -> None:

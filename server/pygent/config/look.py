@@ -41,7 +41,10 @@ class Look:
         self._marks: dict[str, str] = {}
         self._wrong: dict[str, OSError] = {}
         self._stamps: dict[Path, object] = {}
+        self._absent: set[str] = set()
         self._room = MAX_BYTES
+        self.sealed = False
+        """Whether nothing more is read: the look is complete, and may be what the person trusts."""
 
     @property
     def marks(self) -> Mapping[str, str]:
@@ -144,13 +147,16 @@ class Look:
 
     def _read(self, path: Path, *, keep: bool) -> str:
         name = self.name(path)
-        if name in self._marks and (name in self._data or name in self._wrong or not keep):
+        known = name in self._absent or name in self._data or name in self._wrong
+        if self.sealed or known or (name in self._marks and not keep):
             return name
         self._stamps[path] = self._stamp(path)  # before it is read: a change meanwhile is seen next time
         try:
             data = files.read(path, self._place(path), MAX_FILE if keep else max(self._room, 0))
         except OSError as error:
-            if error.errno not in _NOT_THERE:
+            if error.errno in _NOT_THERE:
+                self._absent.add(name)
+            else:
                 self._wrong[name] = _worded(error)
                 self._marks[name] = f"! {self._wrong[name].strerror}"
             return name

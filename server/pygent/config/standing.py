@@ -52,6 +52,7 @@ class Standing:
         self._own, self.look = self._stamps(), Look(self._root)
         config = self._read(trusted=True, look=self.look, **layers)
         cover(config, self.look)
+        self.look.sealed = True
         if self._is_trusted_now():
             self._accepted, self._word, self._sure = self.look, False, False
         if not self.look.marks and self._accepted is None:

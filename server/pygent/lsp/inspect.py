@@ -220,13 +220,20 @@ async def snapshot_save(server: PygentServer, args: SnapshotFolder) -> Any:
     return await save_load.save(_session_or_latest(server, args.session_id), _folder_path(args.dir))
 
 
-@command("pygent.snapshot.load", "`{dir, files, before, sessionId}`", main="dir")
-async def snapshot_load(server: PygentServer, args: SnapshotFolder) -> Any:
+class SnapshotToLoad(SnapshotFolder, frozen=True, kw_only=True):
+    """A snapshot's folder; protected files of it are taken only where they are named."""
+
+    protected: tuple[str, ...] = ()
+
+
+@command("pygent.snapshot.load", "`{dir, files, leftOut?, before, sessionId}`", main="dir")
+async def snapshot_load(server: PygentServer, args: SnapshotToLoad) -> Any:
     """Put a snapshot's files into the workspace and begin a session with its conversation."""
     from pygent import save_load  # noqa: PLC0415 - not before it is needed
 
     current = _session_or_latest(server, args.session_id)
-    done = await save_load.load(server.app.sessions, current, _folder_path(args.dir))
+    source = _folder_path(args.dir)
+    done = await save_load.load(server.app.sessions, current, source, protected=args.protected)
     server.last_session = done.session_id
     return done
 
