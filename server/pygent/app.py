@@ -48,7 +48,8 @@ class App:
     """Everything that one process of Pygent has.
 
     `environ` is the process environment, read once by the front end; `flags` are settings of the command
-    line by their `pygent.toml` key; they may be changed, and a folder that is reloaded sees it.
+    line by their `pygent.toml` key; they may be changed, and a folder that is reloaded sees it.  `trust` is
+    as of `Launch`.
     Raises PygentError when the store can't be opened.
     """
 
@@ -60,6 +61,7 @@ class App:
         state: Path | None = None,
         flags: MutableMapping[str, object] | None = None,
         config_file: Path | None = None,
+        trust: bool = False,
     ) -> None:
         self.launch = Launch(
             dict(environ),
@@ -67,6 +69,7 @@ class App:
             Path(os.path.realpath(state_folder() if state is None else owned(state))),
             {} if flags is None else flags,
             config_file and config_file.absolute(),
+            trust,
         )
         self.store = Store(self.launch.state)
         self.logs = Logs()

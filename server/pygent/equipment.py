@@ -236,7 +236,8 @@ class Equipped(Conversation):
         if path is None or self.info.task_id is not None:
             return
         try:
-            history.write(path, self.whole_conversation())
+            root = history.root_of(path, self.folder.root, self.folder.workspace.root)
+            history.write(path, self.whole_conversation(), root)
         except OSError as error:
             text = f"The history file {path} can't be written: {error.strerror}."
             self._journal.emit(Notice(level="error", text=text, code="conflict"))

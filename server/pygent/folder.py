@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pygent import initial_files, programs, redaction, saved
-from pygent.config import Config, Settings, Trust, config_files, load
+from pygent import files, initial_files, programs, redaction, saved
+from pygent.config import Config, Layers, Look, Settings, Standing, Trust
 from pygent.config.settings import ToolModule
 from pygent.errors import ConfigInvalid, PygentError
-from pygent.files import make_folder
 from pygent.model import Model
 from pygent.model.network import proxy_passwords
 from pygent.records import Persona
@@ -28,21 +28,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the process was started with; the only place where its environment is kept."""
+    """What the process was started with; the only place where its environment is kept.
+
+    `trust` is the person's word at the start for the files of its folders as they are then.
+    """
 
     environ: Mapping[str, str]
     home: Path
     state: Path
     flags: MutableMapping[str, object]
     config_file: Path | None = None
+    trust: bool = False
 
 
 class Folder:
     """One folder with everything that is per folder.
 
-    `editor` are the editor's settings for it; `trusted` is the editor's word, None where only Pygent's own
-    record counts.  A task's folder has a `parent`, whose settings and model connection it shares: nothing
-    that lies in it is read as settings.
+    `editor` are the editor's settings for it; `trusted` is the editor's word for its files as they are now,
+    None where only Pygent's own record counts.  A task's folder has a `parent`, whose settings and model
+    connection it shares: nothing that lies in it is read as settings.
     Raises ConfigInvalid, and PygentError `denied` for a folder that may not be one.
     """
 
@@ -62,9 +66,10 @@ class Folder:
         self._editor = editor or {}
         self._saved: Mapping[str, object] = {}
         self._snapshot: tuple[Path, Kept] | None = None
-        self._said_trusted = trusted
         self._parent = parent
-        self._trust = Trust(launch.state)
+        layers = Layers(launch.environ, launch.home, launch.flags, launch.config_file)
+        trust = Trust(launch.state)
+        self._standing = Standing(self.root, layers, trust, word=bool(trusted), sure=launch.trust)
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
         self._connecting = asyncio.Lock()
@@ -72,6 +77,10 @@ class Folder:
         self._model: tuple[tuple[object, ...], Model] | None = None
         self._user_tools: dict[str, Tool] = {}
         self._tool_modules: tuple[ToolModule, ...] | None = None
+        self.named_personas: set[str] = set()
+        """The personas of the folder's words that a notice has named."""
+        self.told: str | None = None
+        """What was told last of a change that waits for the person's word."""
         self._mcp: McpServers | None = None
         self.config = self._load(None)
         redaction.process.hide(*self.secrets)
@@ -87,18 +96,28 @@ class Folder:
 
     @property
     def trusted(self) -> bool:
-        """Whether the folder's own files may set what could do harm."""
-        files = config_files(self.root, self.launch.home, self.launch.config_file)
-        return bool(self._said_trusted) or self._trust.is_trusted(self.root, files)
+        """Whether the folder's own files, as they are now, may set what could do harm."""
+        return self._standing.trusted if self._parent is None else self._parent.trusted
+
+    @property
+    def changed(self) -> list[str]:
+        """The files that are other ones than the person trusted; all, where nothing was trusted."""
+        accepted = self._standing.accepted
+        return sorted(self.look.marks) if accepted is None else self._standing.changed_since(accepted)
+
+    @property
+    def look(self) -> Look:
+        """The files of the settings as they were read last."""
+        return self._standing.look
 
     def update(self, *, editor: Mapping[str, object] | None = None, trusted: bool | None = None) -> None:
         """Take in the editor's new settings or word, and load again if they are new."""
-        if editor in (None, self._editor) and trusted in (None, self._said_trusted):
+        if editor in (None, self._editor) and (not trusted or self.trusted):
             return
         if editor is not None:
             self._editor = editor
-        if trusted is not None:
-            self._said_trusted = trusted
+        if trusted:
+            self._standing.give_word()
         self.reload()
 
     def reload(self) -> Config:
@@ -107,15 +126,61 @@ class Folder:
         redaction.process.hide(*self.secrets)
         return self.config
 
+    def refresh(self) -> list[str]:
+        """Read the settings again if a file of them has changed; the folder's files that have, by name."""
+        if self._parent is not None:
+            return self._parent.refresh()
+        if self._standing.is_current:
+            return []
+        before = self.look
+        self.reload()
+        return self._standing.changed_since(before)
+
+    def changed_by_agent(self) -> str | None:
+        """What a command or tool of the agent that ended just now did to the settings, in sentences.
+
+        It has no effect until the person accepts it, also at later starts.
+        """
+        if self._parent is not None:
+            return self._parent.changed_by_agent()
+        names = self.refresh()
+        if not names:
+            return None
+        self._standing.suspect(names)
+        if not (held := self.held()):
+            return None
+        verb = "was" if len(names) == 1 else "were"
+        self.told = f"{', '.join(names)} {verb} changed while a command or tool of the agent ran. {held}"
+        return self.told
+
+    def held(self) -> str:
+        """What waits for the person's word, in a sentence; empty if nothing does."""
+        withheld = (value.key for value in self.config.withheld if value.origin.layer != "snapshot")
+        keys = list(dict.fromkeys([*withheld, *self.config.kept]))
+        if not keys:
+            return ""
+        return f"What the folder's files say now is not used until you accept it: {', '.join(keys)}."
+
     def preview(self, texts: Mapping[Path, str]) -> Config:
         """The settings as they would be with these texts in place of their files."""
-        return self._load(self.config, texts)
+        return self._standing.preview(self.config, texts, editor=self._editor, saved=self._saved)
 
     def set_trust(self, trusted: bool) -> None:
-        """Record the person's word for the settings files as they are now, and load again."""
-        self._said_trusted = None
-        files = config_files(self.root, self.launch.home, self.launch.config_file)
-        self._trust.set(self.root, trusted, files)
+        """Record the person's word for the files as they are now, and load again.  Raises OSError."""
+        if trusted:
+            self.reload()
+            self.accept(self.look)
+        else:
+            self._standing.revoke()
+            self.reload()
+
+    def accept(self, look: Look, *, keep: bool = True) -> None:
+        """Trust what the person was shown, with `keep` also at later starts, and load again.
+
+        What has changed since then is not trusted.  Raises OSError.
+        """
+        self._standing.accept(look, keep=keep)
+        self.told = None
         self.reload()
 
     @property
@@ -129,24 +194,18 @@ class Folder:
 
     def personas(self) -> list[Persona]:
         """The main persona, then those for delegated agents."""
-        main = Persona(name=self.settings.persona_name, description=self.settings.persona)
+        said = [self.config.values[key] for key in ("persona_name", "persona")]
+        main = Persona(
+            name=self.settings.persona_name,
+            description=self.settings.persona,
+            unconfirmed=any(value.unconfirmed for value in said),
+        )
         return [main, *(persona for persona in self.settings.task_personas if persona.name != main.name)]
 
-    def _load(self, previous: Config | None, texts: Mapping[Path, str] | None = None) -> Config:
+    def _load(self, previous: Config | None) -> Config:
         if self._parent is not None:
             return self._parent.config
-        return load(
-            self.root,
-            environ=self.launch.environ,
-            home=self.launch.home,
-            flags=self.launch.flags,
-            editor=self._editor,
-            saved=self._saved,
-            config_file=self.launch.config_file,
-            trusted=self.trusted,
-            previous=previous,
-            texts=texts,
-        )
+        return self._standing.load(previous, editor=self._editor, saved=self._saved)
 
     def _workspace_root(self) -> Path:
         wanted = self.settings.workspace
@@ -154,7 +213,7 @@ class Folder:
             return self.root
         try:
             if self.root in wanted.parents:
-                make_folder(wanted, self.root)  # a folder that is given to strangers may hold links
+                files.make_folder(wanted, self.root)
             else:
                 wanted.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -175,7 +234,8 @@ class Folder:
         if snapshot is not None and not snapshot.is_dir():
             problems.append(f"The snapshot {snapshot} is not a folder.")
         elif snapshot is not None:
-            saved.copy_in(snapshot, target, replace=False)
+            _, left_out = saved.copy_in(snapshot, target, replace=False)
+            problems += [f"{one.path} of the snapshot is not loaded: {one.reason}." for one in left_out]
             kept, wrong = saved.read(snapshot)
             problems += wrong
             self._snapshot = (snapshot, kept)
@@ -209,7 +269,9 @@ class Folder:
             from pygent.tools import user  # noqa: PLC0415 - looks through the installed packages
 
             self._tool_modules = modules
-            self._user_tools, problems = await asyncio.to_thread(user.load, modules)
+            by_start = self.config.values["tools"].origin.layer == "flag"
+            look = None if by_start else self._standing.accepted
+            self._user_tools, problems = await asyncio.to_thread(user.load, modules, self.look, look)
             self.problems += problems
         async with self._serving:
             self.problems += await self._servers()
@@ -223,11 +285,29 @@ class Folder:
         """Start the MCP servers that the settings name, as far as that is not done."""
         if self._mcp is None and not self.settings.mcp_servers:
             return []
+        value = self.config.values["mcp_servers"]
         if self._mcp is None:
             from pygent.tools.mcp import McpServers  # noqa: PLC0415 - few have any
 
-            self._mcp = McpServers(self.launch.environ, self.root)
+            self._mcp = McpServers(self._environ_outside(), self.root, refuse=self._refuse_server)
+        # A program that the person names everywhere would find one of the folder's own in its place there.
+        self._mcp.root = self.root if value.of_folder or value.origin.layer == "flag" else self.launch.home
         return await self._mcp.load(self.settings.mcp_servers)
+
+    def _environ_outside(self) -> dict[str, str]:
+        """The environment of programs on the host: no program or compiled file of a workspace gets in."""
+        path = [Path(entry) for entry in self.launch.environ.get("PATH", "").split(os.pathsep)]
+        kept = [str(entry) for entry in path if entry.is_absolute() and not self.look.is_below(entry)]
+        compiled = str(self.launch.state / "compiled")
+        own = {"PATH": os.pathsep.join(kept), "PYTHONPYCACHEPREFIX": compiled}
+        return {**self.launch.environ, **own}
+
+    def _refuse_server(self) -> str | None:
+        """Why no MCP server may be started: a file that they are made of has changed."""
+        names = self._standing.differs("mcp_servers", self.config)
+        if not names:
+            return None
+        return f"{', '.join(names[:3])} changed since you trusted it; look at it, then `pygent trust`"
 
     # -- sandbox and model -----------------------------------------------------------------------
 

@@ -6,35 +6,53 @@ written at the end of each turn; the store stays the truth in between.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from pygent import files
 from pygent.errors import PygentError
 from pygent.events import AnyEvent, Message, ToolFinished, TurnFinished, TurnStarted
-from pygent.files import write_chosen
 from pygent.records import NO_USAGE, ToolCall, new_id, now_ms
 
-
-def write(path: Path, messages: Sequence[bytes]) -> None:
-    """Replace the history file with these serialised chat messages.  Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_chosen(path, b"[\n" + b",\n".join(messages) + b"\n]\n")
+MAX_FILE = 256 * 1024 * 1024
+"""Bytes of a history file."""
 
 
-def read(path: Path) -> list[AnyEvent]:
+def root_of(path: Path, *roots: Path) -> Path | None:
+    """The one of the folders, which commands can change, that a history file lies in."""
+    return next((root for root in roots if root in path.parents), None)
+
+
+def write(path: Path, messages: Sequence[bytes], root: Path | None = None) -> None:
+    """Replace the history file with these serialised chat messages; it is for its owner only.
+
+    `root` is as of `root_of`.  Raises OSError.
+    """
+    data = b"[\n" + b",\n".join(messages) + b"\n]\n"
+    if root is None:
+        files.write_chosen(path, data, 0o600)
+    else:
+        files.write_atomic(path, data, 0o600, root=root)
+
+
+def read(path: Path, root: Path | None = None) -> list[AnyEvent]:
     """The events that the file's conversation amounts to; none if there is no file.
 
-    Raises PygentError `conflict` if the file is no conversation; it is left as it is.
+    `root` is as of `root_of`.  Raises PygentError `conflict` if the file is no conversation; it is left as
+    it is.
     """
     try:
-        data = path.read_bytes()
+        data = files.read_chosen(path, MAX_FILE) if root is None else files.read(path, root, MAX_FILE)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise PygentError("conflict", f"The history file {path} can't be read: {error.strerror}.") from error
+    if len(data) > MAX_FILE:
+        raise PygentError("conflict", f"The history file {path} is larger than {MAX_FILE >> 20} MiB.")
     if not data.strip():
         return []
     try:
@@ -43,10 +61,12 @@ def read(path: Path) -> list[AnyEvent]:
         raise PygentError("conflict", f"The history file {path} is damaged: {error}.") from error
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, root: Path | None = None) -> Path:
     """Rename a damaged history file, so that it is never overwritten; returns its new name."""
     aside = path.with_name(f"{path.name}.damaged-{now_ms()}")
-    return path.rename(aside)
+    with files.folder_of(path, root or path.parent) as (folder, name):
+        os.rename(name, aside.name, src_dir_fd=folder, dst_dir_fd=folder)
+    return aside
 
 
 def events_of(messages: Sequence[dict[str, Any]]) -> Iterator[AnyEvent]:

@@ -130,10 +130,14 @@ class ToolCall(Wire, frozen=True, kw_only=True):
 
 
 class Persona(Wire, frozen=True, kw_only=True):
-    """A named character of an agent."""
+    """A named character of an agent.
+
+    `unconfirmed`: a folder or snapshot says so that the person has not trusted.
+    """
 
     name: str
     description: str = ""
+    unconfirmed: bool = False
 
 
 class Task(Wire, frozen=True, kw_only=True):

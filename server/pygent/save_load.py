@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from pygent import history, saved
@@ -54,25 +54,31 @@ async def _save(
     )
 
 
-async def load(sessions: Sessions, current: Session, source: Path) -> Saved:
+async def load(
+    sessions: Sessions, current: Session, source: Path, *, protected: Collection[str] = ()
+) -> Saved:
     """Put a snapshot's files into the workspace and begin a session with its conversation.
 
-    What the workspace held is saved first, in the state folder, so that nothing is lost; `before` of the
-    result says where.  Raises PygentError, and nothing is changed.
+    Protected files are left out, but for those in `protected`, which the person named.  What the workspace
+    held is saved first, in the state folder, so that nothing is lost; `before` of the result says where.
+    Raises PygentError, and nothing is changed.
     """
     folder = current.folder
     real = saved.check_source(source)
     if current.turn_id is not None:
         raise PygentError("busy", "A turn is running in this session.", "Cancel it first.")
     kept, problems = saved.read(real)
-    history.read(real / "history.json")
+    history.read(real / "history.json", real)
     before = saved.aside(folder.launch.state)
-    await _save(current, before, hidden=None, more=saved.contents(real))
-    files = await asyncio.to_thread(saved.copy_in, real, folder.workspace.root, replace=True)
+    found, _ = saved.contents(real, protected)
+    await _save(current, before, hidden=None, more=found)
+    files, left_out = await asyncio.to_thread(
+        saved.copy_in, real, folder.workspace.root, replace=True, protected=protected
+    )
     folder.restore(kept.settings)
     folder.problems += problems
     session = sessions.new(folder, snapshot=(real, kept))
-    return Saved(dir=str(real), files=files, before=str(before), session_id=session.id)
+    return Saved(dir=str(real), files=files, left_out=left_out, before=str(before), session_id=session.id)
 
 
 def left_out(done: Saved) -> str:

@@ -7,30 +7,33 @@ what is loaded from one is checked as what lies in a folder that nobody trusted.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pygent import history
+from pygent import files, history
 from pygent.config import TABLE, VARIABLES, Config, wire
 from pygent.errors import PygentError
 from pygent.files import write_atomic
 from pygent.gitignore import walk
-from pygent.protected import is_secret
+from pygent.protected import is_protected, is_secret
 from pygent.records import Persona, Wire, now_ms
 from pygent.redaction import parts
 from pygent.workspace import check_root
 
 FORMAT = 1
+MAX_FILE = 256 * 1024 * 1024
+"""Bytes of a file that goes into a snapshot or comes out of one."""
+MAX_DOTENV = 1024 * 1024
 MASK = b"[secret]"
 SECRET_NAMES = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASS*", "*CREDENTIAL*", "*AUTH*")
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
@@ -82,7 +85,11 @@ def known_secrets(config: Config, environ: Mapping[str, str], root: Path) -> lis
     """The values that must not be in a snapshot: the key, and what the environment and `.env` call secret."""
     from dotenv import dotenv_values  # noqa: PLC0415 - only to save
 
-    named = {**environ, **dotenv_values(root / ".env", interpolate=False)}
+    try:
+        text = files.read(root / ".env", root, MAX_DOTENV).decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    named = {**environ, **dotenv_values(stream=io.StringIO(text), interpolate=False)}
     found = [value for name, value in named.items() if value and is_secret_name(name)]
     hidden = {part.encode() for value in (*found, *config.secrets) for part in parts(value)}
     return sorted(hidden, key=len, reverse=True)
@@ -136,8 +143,8 @@ def save(
     place = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         place.mkdir(mode=0o700, parents=True)
-        inside = {root / name for name in more if (root / name).is_file()} | set(buffers)
-        files, left_out = _copy_files(root, place / "workspace", inside, buffers, hidden)
+        inside = {root / name for name in more if files.is_file(root / name, root)} | set(buffers)
+        copied, left_out = _copy_files(root, place / "workspace", inside, buffers, hidden)
         history.write(place / "history.json", [_without(message, hidden or ()) for message in messages])
         text = _without(msgspec.json.format(msgspec.json.encode(kept)), hidden or ())
         write_atomic(place / "settings.json", text, 0o600, root=place)
@@ -146,7 +153,7 @@ def save(
         raise PygentError("conflict", f"{target} can't be saved: {error.strerror}.") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    return Saved(dir=str(target), files=files, left_out=left_out)
+    return Saved(dir=str(target), files=copied, left_out=left_out)
 
 
 def _exchange(new: Path, target: Path) -> None:
@@ -168,20 +175,26 @@ def _copy_files(
     root: Path, target: Path, more: set[Path], buffers: Mapping[Path, str], hidden: Sequence[bytes] | None
 ) -> tuple[list[str], list[LeftOut]]:
     target.mkdir()
-    files: list[str] = []
+    copied: list[str] = []
     left_out: list[LeftOut] = []
     for path in sorted({*walk(root, root), *more}):
         name = path.relative_to(root).as_posix()
-        data = buffers[path].encode() if path in buffers else path.read_bytes()
+        try:
+            data = buffers[path].encode() if path in buffers else files.read(path, root, MAX_FILE)
+            status = files.status(path, root)
+        except OSError as error:  # a command changes the workspace meanwhile
+            left_out.append(LeftOut(path=name, reason=f"it can't be read: {error.strerror}"))
+            continue
+        if len(data) > MAX_FILE:
+            left_out.append(LeftOut(path=name, reason=f"it is larger than {MAX_FILE >> 20} MiB"))
+            continue
         if hidden is not None and (reason := _reason(name, data, hidden)) is not None:
             left_out.append(LeftOut(path=name, reason=reason))
             continue
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(data)
-        (target / name).chmod(mode)
-        files.append(name)
-    return files, left_out
+        mode = 0o644 if status is None else stat.S_IMODE(status.st_mode) & 0o777
+        files.write_atomic(target / name, data, mode, root=target)
+        copied.append(name)
+    return copied, left_out
 
 
 def _reason(name: str, data: bytes, hidden: Sequence[bytes]) -> str | None:
@@ -217,7 +230,7 @@ def read(folder: Path) -> tuple[Kept, list[str]]:
     Of the original's `env.json` only settings are taken, never a key.
     """
     try:
-        kept = msgspec.json.decode((folder / "settings.json").read_bytes(), type=Kept)
+        kept = msgspec.json.decode(files.read(folder / "settings.json", folder, MAX_FILE), type=Kept)
     except FileNotFoundError:
         return _read_original(folder / "env.json")
     except (OSError, msgspec.DecodeError) as error:
@@ -229,7 +242,7 @@ def read(folder: Path) -> tuple[Kept, list[str]]:
 
 def _read_original(path: Path) -> tuple[Kept, list[str]]:
     try:
-        said = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        said = msgspec.json.decode(files.read(path, path.parent, MAX_FILE), type=dict[str, str])
     except FileNotFoundError:
         return Kept(format=FORMAT), []
     except (OSError, msgspec.DecodeError) as error:
@@ -247,47 +260,68 @@ def _known(found: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def copy_in(folder: Path, root: Path, *, replace: bool) -> list[str]:
-    """Copy a snapshot's files into a workspace; returns those that were, relative to it.
+def copy_in(
+    folder: Path, root: Path, *, replace: bool, protected: Collection[str] = ()
+) -> tuple[list[str], list[LeftOut]]:
+    """Copy a snapshot's files into a workspace; those that were, relative to it, and those that were not.
 
-    What is there already stays, or is replaced.  Left out are links, files of secrets, and `.git`, whose
-    hooks run programs.
+    What is there already stays, or is replaced.  Left out are links, files of secrets, `.git`, and what is
+    protected: it runs programs or changes settings.  Of the latter those in `protected` are taken, which
+    the person named.
     Raises PygentError `conflict`.
     """
-    copied = []
-    for name, path in contents(folder).items():
+    copied: list[str] = []
+    found, left_out = contents(folder, protected)
+    for name, path in found.items():
         target = root / name
-        if not replace and (target.exists() or target.is_symlink()):
-            continue
         try:
-            write_atomic(target, path.read_bytes(), stat.S_IMODE(path.stat().st_mode), root=root)
+            if not replace and files.status(target, root) is not None:
+                continue
+            files.copy(path, _source(folder), target, root, MAX_FILE)
         except OSError as error:
             raise PygentError("conflict", f"{name} can't be loaded: {error.strerror}.") from error
         copied.append(name)
-    return copied
+    return copied, left_out
 
 
-def contents(folder: Path) -> dict[str, Path]:
-    """The files that a snapshot has for the workspace, by their names there."""
-    source = folder / "workspace"
-    source = source if source.is_dir() else folder
-    found = {path.relative_to(source).as_posix(): path for path in _plain_files(source)}
+def contents(folder: Path, protected: Collection[str] = ()) -> tuple[dict[str, Path], list[LeftOut]]:
+    """The files that a snapshot has for the workspace, by their names there, and what is not taken."""
+    source = _source(folder)
     own = () if source != folder else OWN
-    return {
-        name: path
-        for name, path in found.items()
-        if name.partition("/")[0] not in own and not is_secret(name)
-    }
+    found: dict[str, Path] = {}
+    left_out: list[LeftOut] = []
+    waiting = [source]
+    while waiting:
+        place = waiting.pop()
+        for entry in files.entries(place, source):
+            path = place / entry
+            name, is_folder = path.relative_to(source).as_posix(), files.is_folder(path, source)
+            if name.partition("/")[0] in own or not (is_folder or files.is_file(path, source)):
+                continue
+            if (reason := _kept_out(name, protected)) is not None:
+                left_out.append(LeftOut(path=name, reason=reason))
+            elif is_folder:
+                waiting.append(path)
+            else:
+                found[name] = path
+    return dict(sorted(found.items())), sorted(left_out, key=lambda one: one.path)
 
 
-def _plain_files(source: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if name.lower() != ".git")
-        for name in sorted(names):
-            path = Path(folder, name)
-            with contextlib.suppress(OSError):
-                if stat.S_ISREG(path.lstat().st_mode):
-                    yield path
+def _source(folder: Path) -> Path:
+    """Where the files of a snapshot lie: the layout of Pygent 1.0 has no folder of their own for them."""
+    return folder / "workspace" if files.is_folder(folder / "workspace", folder) else folder
+
+
+def _kept_out(name: str, protected: Collection[str]) -> str | None:
+    """Why a file or folder of a snapshot may not be loaded; None if it may."""
+    if ".git" in name.lower().split("/"):
+        return "its hooks and settings run programs"
+    if is_secret(name):
+        return "it is a file of secrets"
+    named = any(f"{one}/".startswith(f"{name}/") or name.startswith(f"{one}/") for one in protected)
+    if named or not is_protected(name):
+        return None
+    return "it is protected, because it can run programs or change settings"
 
 
 def aside(state: Path) -> Path:

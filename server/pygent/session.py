@@ -22,6 +22,7 @@ from pygent.events import (
     ChangeMade,
     Notice,
     ToolFinished,
+    ToolStarted,
     TurnFinished,
     TurnStarted,
     TurnUndone,
@@ -275,6 +276,7 @@ class Session(Equipped):
             elif isinstance(event, UsageReported):
                 usage[0] = event.usage
             self._journal.emit(event)
+            self._look_at_settings(event)
 
         ending = Ending("failed", "", error=Failure(code="internal", message="The turn ended early."))
         try:
@@ -309,11 +311,25 @@ class Session(Equipped):
     async def _work(self, emit: Callable[[AnyEvent], None]) -> Ending:
         if (answer := self._journal.transcript.answer) is not None:
             return Ending("completed", answer)  # resumed between the answer and the turn's end
+        self.folder.refresh()
         await self.folder.load_tools()
         for problem in self.folder.problems:
             emit(Notice(level="warning", text=problem, code="configInvalid"))
         self.folder.problems = []
+        if self.persona.unconfirmed and self.persona.name not in self.folder.named_personas:
+            self.folder.named_personas.add(self.persona.name)
+            text = f"The persona {self.persona.name!r} comes from files that you have not trusted."
+            emit(Notice(level="warning", text=f"{text} The model is told that too.", code="persona"))
         return await (await self._turn(emit)).run()
+
+    def _look_at_settings(self, event: AnyEvent) -> None:
+        """Say what a tool did to files that act for the person, before anything else is done with them."""
+        goes_on = isinstance(event, ToolStarted) and self._background.running
+        if goes_on or isinstance(event, ToolFinished):
+            if (told := self.folder.changed_by_agent()) is not None:
+                self._journal.emit(Notice(level="warning", text=told, code="notTrusted"))
+        elif isinstance(event, ToolStarted):
+            self.folder.refresh()
 
     async def compact(self) -> Compaction:
         """Put a summary in the place of the conversation for the model; its `before` and `tokens` tell.

@@ -112,6 +112,8 @@ class Sessions:
         path, kept = snapshot or folder.take_snapshot() or (None, Kept(format=0))
         wanted = persona or kept.persona
         chosen = pick_persona(folder.personas(), wanted, 0) if wanted else main
+        if chosen is not None and persona is None and chosen not in folder.personas():
+            chosen = msgspec.structs.replace(chosen, unconfirmed=True)  # a snapshot may come from anybody
         session = self.open(new_info(folder, chosen or main, title or kept.title, model=model), folder)
         session.tools.off.update(session.tools.known().keys() & set(kept.tools_off))
         self._store.save_session(session.info)
@@ -253,10 +255,12 @@ class Sessions:
             return
         if path == settings.history_file and saved is not None and not path.exists():
             path = saved
+        folder = session.folder
+        root = history.root_of(path, *([snapshot] if snapshot else []), folder.root, folder.workspace.root)
         try:
-            session.take_over_history(history.read(path))
+            session.take_over_history(history.read(path, root))
         except PygentError as error:
-            aside = history.set_aside(path) if path == settings.history_file else path
+            aside = history.set_aside(path, root) if path == settings.history_file else path
             text = f"{error.message} It is kept as {aside}; the conversation starts anew."
             session.announce(Notice(level="error", text=text, code="conflict"))
 

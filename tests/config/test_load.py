@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pygent.config import TABLE, Config, Trust, config_files, load
+from pygent.config import TABLE, Config, Trust, load
 from pygent.errors import ConfigInvalid
 from pygent.records import Persona
 
@@ -256,13 +256,12 @@ def test_an_untrusted_folder_loosens_nothing(workspace: Path, home: Path) -> Non
 
 def test_an_untrusted_folder_may_tighten(workspace: Path, home: Path) -> None:
     (home / ".pygent.toml").write_text('banned_apps = ["curl"]\nconfirm_bash = false\n')
-    toml = 'model = "m"\nconfirm_bash = true\nmax_tasks = 1\nbanned_apps = ["wget"]\nhistory_file = "h"'
+    toml = 'model = "m"\nconfirm_bash = true\nmax_tasks = 1\nbanned_apps = ["wget"]'
     config = read(workspace, home, toml, trusted=False)
     assert not config.diagnostics
     assert config.settings.confirm_bash
     assert config.settings.banned_apps == ("curl", "wget")
     assert (config.settings.max_tasks, config.settings.model) == (1, "m")
-    assert config.settings.history_file == workspace / "h"
 
 
 def test_a_key_never_travels_to_an_address_of_lower_origin(workspace: Path, home: Path) -> None:
@@ -270,7 +269,7 @@ def test_a_key_never_travels_to_an_address_of_lower_origin(workspace: Path, home
     own = read(workspace, home, env=env, environ={"OPENAI_API_KEY": "mine"}, trusted=False)
     assert own.settings.base_url == "https://api.openai.com/v1"
     both = read(workspace, home, env=env + "OPENAI_API_KEY=theirs\n", trusted=False)
-    assert (both.settings.base_url, both.settings.api_key) == ("https://theirs.example/v1", "theirs")
+    assert (both.settings.base_url, both.settings.api_key) == ("https://api.openai.com/v1", None)
     mixed = read(workspace, home, environ={"OPENAI_API_KEY": "mine"}, trusted=False)
     assert (mixed.settings.base_url, mixed.settings.api_key) == ("https://api.openai.com/v1", "mine")
 
@@ -288,17 +287,16 @@ def test_show_holds_no_secret(workspace: Path, home: Path) -> None:
     assert shown["values"]["api_key"]["location"]["line"] == 1
 
 
-def test_trust_ends_when_a_file_changes(workspace: Path, home: Path, state: Path) -> None:
-    trust, files = Trust(state), config_files(workspace, home, None)
-    assert not trust.is_trusted(workspace, files)
-    trust.set(workspace, True, files)
-    assert Trust(state).is_trusted(workspace, files)
-    (workspace / ".env").write_text("A=1")
-    assert not trust.is_trusted(workspace, files)
-    trust.set(workspace, True, files)
-    assert not trust.is_trusted(workspace.parent, files)
-    trust.set(workspace, False, files)
-    assert not trust.is_trusted(workspace, files)
+def test_trust_is_in_a_folder_and_its_bytes(workspace: Path, state: Path) -> None:
+    trust, marks = Trust(state), {".env": "1"}
+    assert not trust.is_trusted(workspace, marks)
+    trust.set(workspace, marks)
+    assert Trust(state).is_trusted(workspace, marks)
+    for other in ({".env": "2"}, {}, {**marks, "pygent.toml": "1"}):
+        assert not trust.is_trusted(workspace, other)
+    assert not trust.is_trusted(workspace.parent, marks)
+    trust.set(workspace, None)
+    assert not trust.is_trusted(workspace, marks)
 
 
 @settings(max_examples=150, deadline=None)
@@ -353,17 +351,21 @@ def test_the_sandbox_has_a_table_of_its_own(workspace: Path, home: Path) -> None
     assert (sandbox.env, sandbox.setup) == (("BUILD_*",), ("make deps",))
 
 
-def test_an_untrusted_folder_only_tightens_its_sandbox(workspace: Path, home: Path) -> None:
-    withheld = read(workspace, home, SANDBOX, trusted=False)
-    assert {value.key for value in withheld.withheld} == {
-        f"sandbox.{name}" for name in ("network", "read_only_paths", "writable_paths", "env", "setup")
-    }
-    assert (withheld.settings.sandbox.memory, withheld.settings.sandbox.pids) == (512 << 20, 64)
-    (home / ".pygent.toml").write_text('[sandbox]\nread_only_paths = ["/mine"]\nmemory = "1g"\n')
-    toml = '[sandbox]\nread_only_paths = ["docs"]\nmemory = "4g"\n'
-    added = read(workspace, home, toml, trusted=False).settings.sandbox
-    assert added.read_only_paths == (Path("/mine"), workspace / "docs")
-    assert added.memory == 1 << 30
+def test_an_untrusted_folder_has_no_say_in_its_sandbox(workspace: Path, home: Path) -> None:
+    config = read(workspace, home, SANDBOX, trusted=False)
+    names = (
+        "network",
+        "memory",
+        "cpus",
+        "pids",
+        "file_size",
+        "read_only_paths",
+        "writable_paths",
+        "env",
+        "setup",
+    )
+    assert {value.key for value in config.withheld} == {f"sandbox.{name}" for name in names}
+    assert config.settings.sandbox == load(None, environ={}, home=home).settings.sandbox
 
 
 @pytest.mark.parametrize(

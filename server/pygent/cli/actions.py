@@ -240,6 +240,8 @@ async def load(talk: Talk, rest: str) -> None:
         talk.console.say(
             f"{len(done.files)} files are loaded; what was here before is in {done.before}", "dim"
         )
+        if done.left_out:
+            talk.console.say(save_load.left_out(done), "yellow")
 
     await talk.run("loading", work)
 

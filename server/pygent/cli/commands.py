@@ -11,11 +11,12 @@ import msgspec
 
 from pygent.cli.approvals import approvals
 from pygent.cli.config import config, location
-from pygent.cli.console import Console, ago, brief, safe
+from pygent.cli.console import Console, ago, safe
 from pygent.cli.grammar import UsageError
 from pygent.cli.place import opened, place
 from pygent.cli.tasks import tasks
-from pygent.config import Trust, wire
+from pygent.cli.trusting import ask, foreign, lines, person_there
+from pygent.config import Trust
 from pygent.paths import state_folder
 
 Command = Callable[[argparse.Namespace, Mapping[str, str], Console], Awaitable[int]]
@@ -59,6 +60,8 @@ async def sandbox(given: argparse.Namespace, environ: Mapping[str, str], console
                 on_output=live,
                 on_notice=lambda text: console.say(text, "yellow"),
             )
+            if (told := where.folder.changed_by_agent()) is not None:
+                console.say(told, "yellow")
             if given.json:
                 console.json(done)
             return 124 if done.timed_out else done.exit_code or 0
@@ -114,14 +117,24 @@ async def trust(given: argparse.Namespace, environ: Mapping[str, str], console: 
         return 0
     given.workspace = str(_existing(given.folder or Path.cwd()))
     async with opened(given, environ) as where:
-        wanted = where.folder.config.withheld
-        where.folder.set_trust(not given.revoke)
+        folder = where.folder
         if given.revoke:
-            console.answer(f"{where.folder.root} is no longer trusted.\n")
+            folder.set_trust(False)
+            console.answer(f"{folder.root} is no longer trusted.\n")
             return 0
-        console.answer(f"{where.folder.root} is trusted until one of its settings files changes.\n")
-        for value in wanted:
-            console.answer(f"  {value.key} = {brief(wire(value))}  ({location(value.origin)})\n")
+        config, look = folder.config, folder.look
+        if foreign(config) and person_there() and not given.yes and not ask(console, config):
+            console.answer(f"{folder.root} is not trusted.\n")
+            return 1
+        folder.accept(look)
+        until = "one of its settings files, or a file that they name, changes"
+        console.answer(f"{folder.root} is trusted until {until}.\n")
+        for line in lines(foreign(config), config):
+            console.answer(f"{line}\n")
+        for name in sorted(look.marks):
+            console.answer(f"  trusted as it is now: {name}\n")
+        for value in foreign(folder.config):
+            console.answer(f"  still not taken: {value.key}  ({location(value.origin)})\n")
         return 0
 
 

@@ -16,7 +16,7 @@ from pygent.cli.place import opened
 from pygent.config import Diagnostic, check, wire
 from pygent.config.check import shown
 from pygent.config.diagnostic import Severity
-from pygent.config.sources import toml
+from pygent.config.sources import read, toml
 from pygent.errors import PygentError
 
 INVALID = 4
@@ -76,7 +76,7 @@ def _init(given: argparse.Namespace, console: Console) -> int:
 
 def _overwriting(path: Path) -> str:
     """What is about to go: the settings by name, as a value may be a secret."""
-    keys = dict.fromkeys(entry.setting.key for entry in toml(path, "workspace").entries)
+    keys = dict.fromkeys(entry.setting.key for entry in toml(path, "workspace", read(path)).entries)
     said = f"set {', '.join(keys)}" if keys else "set nothing that can be read"
     return f"Overwriting {path}, {path.stat().st_size} bytes that {said}."
 

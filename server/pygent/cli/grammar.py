@@ -86,6 +86,9 @@ def _workspace_flags(group: Any) -> None:
     group.add_argument("--load", metavar="DIR", help="begin with the snapshot in this folder")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings instead of ./pygent.toml")
     group.add_argument(
+        "--trust", action="store_true", help="trust the folder's settings files as they are, for this run"
+    )
+    group.add_argument(
         "--docker", action="store_true", default=None, help="run commands in Docker or not at all"
     )
     group.add_argument("--no-docker", dest="docker", action="store_false", help="run commands without Docker")
@@ -161,6 +164,7 @@ def _trust(to: Parser) -> None:
     to.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="default: the current folder")
     to.add_argument("--list", action="store_true", help="list the trusted folders")
     to.add_argument("--revoke", action="store_true", help="trust the folder no longer")
+    to.add_argument("--yes", action="store_true", help="don't ask on a terminal")
 
 
 _ARGUMENTS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Mapping
 
@@ -19,6 +20,7 @@ from pygent.cli.render import Screen
 from pygent.cli.run import say_place
 from pygent.cli.slash import SLASH, perform, words
 from pygent.cli.talk import Talk
+from pygent.cli.trusting import ask, person_there
 from pygent.errors import PygentError, ToolError
 
 log = logging.getLogger("pygent.cli")
@@ -26,7 +28,7 @@ log = logging.getLogger("pygent.cli")
 
 async def interact(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """`pygent` on a terminal."""
-    with place(given, environ) as where:
+    with place(given, environ, functools.partial(ask, console) if person_there() else None) as where:
         try:
             return await Repl(where, given, console, dumb=environ.get("TERM") == "dumb").run()
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ from pygent.cli.console import Console
 from pygent.cli.grammar import UsageError
 from pygent.cli.lines import Events, asks_for_task
 from pygent.cli.place import Place, place
+from pygent.cli.trusting import ask, person_there, refuse_without_key, say_withheld
 from pygent.config import Config
 from pygent.delegation import DelegateRequest
 from pygent.errors import ConfigInvalid, PygentError
@@ -133,6 +135,7 @@ def say_place(console: Console, where: Place) -> None:
     for problem in where.folder.config.diagnostics:
         if problem.severity != "hint":
             console.say(problem.message, "yellow")
+    say_withheld(console, where.folder.config)
 
 
 def open_session(app: App, where: Place, given: argparse.Namespace) -> Session:
@@ -157,10 +160,12 @@ async def run(given: argparse.Namespace, environ: Mapping[str, str], console: Co
     """`pygent run`: exit codes as the protocol page says."""
     words = getattr(given, "text", None) or ([] if given.resume else ["-"])
     text = read_text(words) if words else None
-    with place(given, environ) as where:
+    asks = words != ["-"] and person_there()
+    with place(given, environ, functools.partial(ask, console) if asks else None) as where:
         refuse_invalid(where.folder.config)
         say_place(console, where)
-        person = Headless(console, json=given.json, asks=_person_there(words))
+        refuse_without_key(where.folder.config)
+        person = Headless(console, json=given.json, asks=asks)
         where.app.attach(person)
         try:
             session = open_session(where.app, where, given)
@@ -222,16 +227,14 @@ def read_text(words: list[str]) -> str:
     return text
 
 
-def _person_there(words: list[str]) -> bool:
-    return words != ["-"] and sys.stdin.isatty() and sys.stderr.isatty()
-
-
 async def delegate(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     """`pygent delegate`: the task runs while this process does; its events go to standard error."""
     text = read_text(given.text)
-    with place(given, environ) as where:
+    asks = given.text != ["-"] and person_there()
+    with place(given, environ, functools.partial(ask, console) if asks else None) as where:
         refuse_invalid(where.folder.config)
         say_place(console, where)
+        refuse_without_key(where.folder.config)
         request = DelegateRequest(
             text,
             where.folder,
@@ -240,7 +243,6 @@ async def delegate(given: argparse.Namespace, environ: Mapping[str, str], consol
             timeout=given.timeout,
             step_timeout=given.step_timeout,
         )
-        asks = _person_there(given.text)
         try:
             return await follow(where, lambda: where.app.tasks.delegate(request), given, console, asks=asks)
         finally:

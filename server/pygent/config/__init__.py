@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING
 
 from pygent.config.check import check
-from pygent.config.load import Config, Value, config_files, load, wire
+from pygent.config.guard import Value, wire
+from pygent.config.load import Config, config_files, load
+from pygent.config.look import Look
 from pygent.config.settings import TABLE, VARIABLES, Limits, Price, Setting, Settings
 from pygent.config.sources import Diagnostic, Origin
+from pygent.config.standing import Layers, Standing
 from pygent.config.trust import Trust
 from pygent.lazily import lazily
 
@@ -14,11 +17,14 @@ __all__ = [
     "VARIABLES",
     "Config",
     "Diagnostic",
+    "Layers",
     "Limits",
+    "Look",
     "Origin",
     "Price",
     "Setting",
     "Settings",
+    "Standing",
     "Trust",
     "Value",
     "check",

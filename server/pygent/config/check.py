@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from pygent.config.diagnostic import Diagnostic, Origin, describe
-from pygent.config.load import Config, Value
+from pygent.config.guard import Value
+from pygent.config.load import Config
 from pygent.config.mend import native
 from pygent.config.places import Span
 from pygent.config.write import literal
@@ -82,8 +83,20 @@ def _shadowed(config: Config) -> Iterator[Diagnostic]:
     """Values in files that a stronger layer sets as well."""
     for value in config.values.values():
         for weaker in value.shadowed:
-            if weaker.origin.file is not None:
+            if weaker.origin.file is not None and not _is_older(weaker, value):
                 yield _shadow(weaker, value)
+
+
+def _is_older(weaker: Value, stronger: Value) -> bool:
+    """Whether it stood in the same file when that was trusted."""
+    return (
+        stronger.origin.file is not None
+        and weaker.origin.file is not None
+        and (
+            weaker.origin.file.path == stronger.origin.file.path
+            and weaker.origin.file.text != stronger.origin.file.text
+        )
+    )
 
 
 def _shadow(weaker: Value, stronger: Value) -> Diagnostic:

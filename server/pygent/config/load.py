@@ -6,48 +6,32 @@ so that a front end always starts.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pygent.config import sources
-from pygent.config.settings import PERSONAS_JSON, TABLE, Setting, Settings, Taken
-from pygent.config.sources import Diagnostic, Entry, Origin, Reading
+from pygent.config.guard import Guard, Value, settings_of, shown, stack, wire
+from pygent.config.look import Look
+from pygent.config.settings import PERSONAS_JSON, TABLE, Settings
+from pygent.config.sources import Diagnostic, Entry, Reading
 from pygent.config.values import EXPECTED, parse, personas_json
 from pygent.errors import ConfigInvalid
-
-NEEDED: dict[Taken, str] = {
-    "lower": ": it may only lower it",
-    "on": ": it may only switch it on",
-    "more": ": it may only name paths inside itself",
-    "inside": ": it may only name paths inside itself",
-    "withKey": ": it needs a key in the same file",
-}
-"""What a folder that is not trusted may do with a setting instead."""
 
 _KEYS = ("api_key", TABLE["api_key"].variable)
 REMOVE = "Remove that character: a key is one line of plain ASCII letters, digits and signs."
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """A setting's value with its origin; `shadowed` are the weaker layers' values, the strongest first."""
-
-    key: str
-    value: Any
-    origin: Origin
-    shadowed: tuple[Value, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """The settings in force and where they come from.
 
-    `withheld` is what a folder that is not trusted wants and does not get.
+    `withheld` is what a folder that is not trusted wants and does not get; `kept` are the settings whose
+    values stay as they were when it was trusted; `named` are the files of the folder that each setting
+    names, which are trusted with it.
     """
 
     settings: Settings
@@ -58,6 +42,8 @@ class Config:
     withheld: tuple[Value, ...]
     readings: dict[Path, Reading] = field(default_factory=dict)
     """The last good reading of each file."""
+    named: Mapping[str, set[str]] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     """Every secret value as it was written, those that are not in force or no good included."""
 
@@ -70,9 +56,19 @@ class Config:
     def show(self) -> dict[str, Any]:
         """The wire form of `pygent.config.show`; a secret is only `set` or `unset`."""
         return {
-            "values": {key: _shown(value) for key, value in self.values.items()},
+            "values": {key: shown(value) for key, value in self.values.items()},
             "diagnostics": msgspec.to_builtins(self.diagnostics),
+            "wouldChange": self.would_change(),
         }
+
+    def would_change(self) -> list[dict[str, Any]]:
+        """What trusting the folder would change, in the wire form, and the files that are trusted with it."""
+        listed = []
+        for value in self.withheld:
+            entry = {"key": value.key, "value": wire(value), "origin": value.origin.layer}
+            names = sorted(self.named.get(value.key, ()))
+            listed.append({**entry, **({"files": names} if names else {})})
+        return listed
 
 
 def config_files(folder: Path | None, home: Path, config_file: Path | None) -> list[Path]:
@@ -98,6 +94,8 @@ def load(
     previous: Config | None = None,
     texts: Mapping[Path, str] | None = None,
     saved: Mapping[str, object] | None = None,
+    look: Look | None = None,
+    accepted: Look | None = None,
 ) -> Config:
     """Read every layer and put them together.
 
@@ -105,12 +103,19 @@ def load(
     `pygent.toml` and is the person's own word, trusted always.  Of a file that can't be read now, what
     `previous` had from it stays.  `texts` are buffers that are read in place of their files.
     `saved` is what a snapshot that was loaded says, which is never trusted.
+
+    `look` has the bytes of the folder's files, by default as they are now; `accepted` is the look that the
+    person trusted.  Where the two differ, what the latter says stays in force as far as the new contents may
+    not change it.
     Raises ConfigInvalid only for a `config_file` that does not exist.
     """
-    if config_file is not None and config_file not in (texts or {}) and not config_file.is_file():
+    texts = texts or {}
+    if look is None and folder is not None:
+        look = Look(folder)
+    if config_file is not None and config_file not in texts and not config_file.is_file():
         raise ConfigInvalid(f"There is no settings file {config_file}.", "Check the path after --config.")
     readings = {
-        path: _with_last_good(path, _read_file(path, home, folder, texts or {}), previous)
+        path: _with_last_good(path, _read(path, home, None if path == config_file else look, texts), previous)
         for path in config_files(folder, home, config_file)
     }
     said = [
@@ -121,25 +126,24 @@ def load(
         *readings.values(),
     ]
     problems = [problem for reading in said for problem in reading.problems]
-    found = [
-        value
-        for reading in said
-        for entry in reading.entries
-        if (value := _parsed(entry, folder or Path.cwd(), home, problems)) is not None
-    ]
-    for entry in (entry for reading in said for entry in reading.unused):
-        _parsed(entry, folder or Path.cwd(), home, problems)
-    taken, withheld = _guard(found, folder or Path.cwd(), config_file, trusted=trusted or folder is None)
-    problems += [_withheld(value) for value in withheld]
-    values = _stack(taken)
+    base = folder or Path.cwd()
+    found = _values((entry for reading in said for entry in reading.entries), base, home, problems)
+    _values((entry for reading in said for entry in reading.unused), base, home, problems)
+    trusted = trusted or folder is None
+    before = [] if accepted is None or trusted else _before(accepted, config_file, home)
+    guard = Guard(trusted, config_file, look, {} if accepted is None else accepted.marks)
+    parted = guard.part(found, before)
+    values = stack(parted.taken)
     return Config(
-        settings=_settings(values),
+        settings=settings_of(values),
         values=values,
-        diagnostics=tuple(problems),
+        diagnostics=(*problems, *parted.problems),
         folder=folder,
         trusted=trusted,
-        withheld=tuple(withheld),
+        withheld=tuple(parted.withheld),
         readings={path: reading for path, reading in readings.items() if not reading.broken},
+        named={} if look is None else look.named,
+        kept=tuple(key for key, value in values.items() if any(value.origin is one.origin for one in before)),
         secrets=tuple(_secrets(said)),
     )
 
@@ -149,10 +153,19 @@ def _secrets(said: Sequence[Reading]) -> Iterator[str]:
     return (entry.raw for entry in entries if entry.setting.secret and isinstance(entry.raw, str))
 
 
-def _read_file(path: Path, home: Path, folder: Path | None, texts: Mapping[Path, str]) -> Reading:
-    if folder is not None and path == folder / ".env":
-        return sources.dotenv(path, texts.get(path))
-    return sources.toml(path, "home" if path.parent == home else "workspace", texts.get(path))
+def _before(look: Look, config_file: Path | None, home: Path) -> list[Value]:
+    """What the folder's own files said when they were trusted; what was wrong with them was told then."""
+    paths = [path for path in config_files(look.root, home, config_file) if path.parent == look.root]
+    readings = [_read(path, home, look, {}) for path in paths if path != config_file]
+    return _values((entry for reading in readings for entry in reading.entries), look.root, home, [])
+
+
+def _read(path: Path, home: Path, look: Look | None, texts: Mapping[Path, str]) -> Reading:
+    of_folder = look is not None and path.parent == look.root
+    content = texts[path] if path in texts else sources.read(path, look if of_folder else None)
+    if of_folder and path.name == ".env":
+        return sources.dotenv(path, content)
+    return sources.toml(path, "home" if path.parent == home else "workspace", content)
 
 
 def _with_last_good(path: Path, reading: Reading, previous: Config | None) -> Reading:
@@ -162,6 +175,10 @@ def _with_last_good(path: Path, reading: Reading, previous: Config | None) -> Re
     first, *rest = reading.problems
     kept = msgspec.structs.replace(first, message=f"{first.message} The last good settings are kept.")
     return Reading(good.entries, [kept, *rest], unused=reading.unused)
+
+
+def _values(entries: Iterable[Entry], folder: Path, home: Path, problems: list[Diagnostic]) -> list[Value]:
+    return [value for entry in entries if (value := _parsed(entry, folder, home, problems)) is not None]
 
 
 def _parsed(entry: Entry, folder: Path, home: Path, problems: list[Diagnostic]) -> Value | None:
@@ -191,122 +208,3 @@ def _wrong_item(entry: Entry, base: Path, home: Path | None) -> int | None:
         except (ValueError, OverflowError):
             return index
     return None
-
-
-def _guard(
-    found: Sequence[Value], folder: Path, config_file: Path | None, *, trusted: bool
-) -> tuple[list[Value], list[Value]]:
-    """Part the values into those taken and those withheld: of a snapshot, and of a folder not trusted."""
-
-    def hostile(value: Value) -> bool:
-        file = value.origin.file
-        own = trusted or file is None or file.path == config_file
-        return value.origin.layer == "snapshot" or (value.origin.layer in ("dotenv", "workspace") and not own)
-
-    own = _stack([value for value in found if not hostile(value)])
-    key = next((value for value in found if value.key == "api_key"), None)
-    taken, withheld = [], []
-    for value in found:
-        if not hostile(value):
-            taken.append(value)
-        elif (allowed := _allowed(value, own[value.key].value, folder, key)) is not None:
-            taken.append(allowed)
-        else:
-            withheld.append(value)
-    return taken, withheld
-
-
-def _allowed(value: Value, own: Any, folder: Path, key: Value | None) -> Value | None:
-    """What a folder that is not trusted may make of a setting; `own` is what the person has."""
-    said = value.value
-    match TABLE[value.key].untrusted:
-        case "yes":
-            return value
-        case "lower":
-            return value if own is None or said <= own else None
-        case "on":
-            return value if said or not own else None
-        case "more" if TABLE[value.key].kind != "paths" or _inside(said, folder):
-            return replace(value, value=(*own, *(item for item in said if item not in own)))
-        case "inside":
-            return value if _inside(said if isinstance(said, tuple) else (said,), folder) else None
-        case "withKey":
-            same = key is not None and key.origin.file is value.origin.file and key.origin.file is not None
-            return value if same or said == own else None
-        case _:
-            return value if said == own else None
-
-
-def _inside(paths: Sequence[Path], folder: Path) -> bool:
-    real = folder.resolve()
-    return all(real == path.resolve() or real in path.resolve().parents for path in paths)
-
-
-def _withheld(value: Value) -> Diagnostic:
-    if value.origin.layer == "snapshot":
-        text = (
-            f"{sources.describe(value.origin)} is not taken: a snapshot may not loosen or redirect anything."
-        )
-        return value.origin.problem("warning", "notTrusted", text, "Set it yourself.")
-    return value.origin.problem(
-        "warning",
-        "notTrusted",
-        f"{sources.describe(value.origin)} is not taken from a folder that is not trusted"
-        f"{NEEDED.get(TABLE[value.key].untrusted, '')}.",
-        "Look at the folder's settings, then trust it: `pygent trust`.",
-    )
-
-
-def _stack(found: Sequence[Value]) -> dict[str, Value]:
-    """Every setting's strongest value over its weaker ones; `found` is the strongest first."""
-    by_key: dict[str, list[Value]] = {key: [] for key in TABLE}
-    for value in found:
-        by_key[value.key].append(value)
-    return {key: _over(said) if said else _default(TABLE[key]) for key, said in by_key.items()}
-
-
-def _over(said: list[Value]) -> Value:
-    strongest, *weaker = said
-    return replace(strongest, shadowed=tuple(weaker)) if weaker else strongest
-
-
-@functools.cache
-def _default(setting: Setting) -> Value:
-    return Value(setting.key, setting.default, Origin("default"))
-
-
-def _settings(values: Mapping[str, Value]) -> Settings:
-    flat: dict[str, Any] = {}
-    tables: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        table, dot, name = key.partition(".")
-        if dot:
-            tables.setdefault(table, {})[name] = value.value
-        else:
-            flat[key] = value.value
-    settings = Settings(**flat)
-    changed = {
-        table: msgspec.structs.replace(getattr(settings, table), **inner) for table, inner in tables.items()
-    }
-    return msgspec.structs.replace(settings, **changed)
-
-
-def _shown(value: Value) -> dict[str, Any]:
-    shown: dict[str, Any] = {"value": wire(value), "origin": value.origin.layer}
-    file, span = value.origin.file, value.origin.span
-    if file is not None:
-        shown["location"] = {"uri": file.path.as_uri(), "path": str(file.path)}
-        if span is not None:
-            shown["location"] |= {"line": span.line, "column": span.column}
-    elif value.origin.name and value.origin.layer == "environment":
-        shown["location"] = {"variable": value.origin.name}
-    if value.shadowed:
-        shown["shadowed"] = [_shown(weaker) for weaker in value.shadowed]
-    return shown
-
-
-def wire(value: Value) -> Any:
-    """A value for people and JSON; a secret's is `set` or `unset`, and one in another value is left out."""
-    if TABLE[value.key].secret:
-        return "set" if value.value else "unset"
-    return sources.without_secrets(msgspec.to_builtins(value.value, enc_hook=str))

@@ -12,17 +12,17 @@ from pygent.config.values import size_text
 
 _TAKEN: dict[Taken, str] = {
     "yes": "yes",
+    "words": "yes, as the folder's words",
     "lower": "only lower",
     "on": "only `true`",
     "more": "only further ones",
-    "inside": "only inside it",
-    "withKey": "only with a key of the same file",
+    "alone": "only for the default address",
     "never": "no",
 }
 
 _PERSONAS_JSON = (
     f"| `{PERSONAS_JSON}` | `task_personas` | JSON array of objects with `name` and `description`; overrides "
-    "the former | none | yes |"
+    "the former | none | yes, as the folder's words |"
 )
 
 

@@ -31,10 +31,9 @@ Kind = Literal[
     "prices",
     "servers",
 ]
-Taken = Literal["yes", "lower", "on", "more", "inside", "withKey", "never"]
-"""What an untrusted folder may do with a setting: set it, only lower it, only switch it on, only add to a
-list (of paths: those inside the folder), only name paths inside the folder, set it for a key of the same
-file, or nothing."""
+Taken = Literal["yes", "words", "lower", "on", "more", "alone", "never"]
+"""What an untrusted folder may do with a setting: set it, set it as words that are marked as the folder's,
+only lower it, only switch it on, only add to a list, give it without an address, or nothing."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,14 +175,14 @@ class Setting:
 
 
 _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
-    ("api_key", "OPENAI_API_KEY", "key", "yes", "key for OpenAI or any compatible service"),
-    ("base_url", "OPENAI_BASE_URL", "url", "withKey", "endpoint of the API"),
+    ("api_key", "OPENAI_API_KEY", "key", "alone", "key for OpenAI or any compatible service"),
+    ("base_url", "OPENAI_BASE_URL", "url", "never", "endpoint of the API"),
     ("model", "PYGENT_MODEL", "text", "yes", "model name"),
     (
         "api",
         "PYGENT_API",
         "api",
-        "yes",
+        "never",
         "how the endpoint is spoken to: `chat` completions, which `auto` means, or `responses`",
     ),
     (
@@ -206,38 +205,38 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "history_file",
         "PYGENT_HISTORY_FILE",
         "path",
-        "inside",
+        "never",
         "JSON file in which the conversation is kept; an existing one is resumed",
     ),
     (
         "workspace",
         "PYGENT_WORKSPACE",
         "path",
-        "inside",
+        "never",
         "directory that persists as the workspace between sessions",
     ),
     ("step_timeout", "PYGENT_STEP_TIMEOUT", "seconds", "lower", "seconds for each step of a delegated task"),
     ("task_timeout", "PYGENT_TASK_TIMEOUT", "seconds", "lower", "seconds for a delegated task as a whole"),
-    ("persona_name", "PYGENT_PERSONA_NAME", "text", "yes", "name of the main persona"),
-    ("persona", "PYGENT_PERSONA", "text", "yes", "description of the main persona"),
+    ("persona_name", "PYGENT_PERSONA_NAME", "text", "words", "name of the main persona"),
+    ("persona", "PYGENT_PERSONA", "text", "words", "description of the main persona"),
     (
         "task_personas",
         "PYGENT_TASK_PERSONAS",
         "personas",
-        "yes",
+        "words",
         "personas for delegated agents: names, or tables with `name` and `description`",
     ),
     (
         "initial_files",
         "PYGENT_INIT_FILES",
         "paths",
-        "inside",
+        "never",
         "files or folders copied into the workspace at start",
     ),
-    ("snapshot", "PYGENT_SNAPSHOT", "path", "inside", "snapshot folder loaded at start"),
+    ("snapshot", "PYGENT_SNAPSHOT", "path", "never", "snapshot folder loaded at start"),
     ("banned_commands", "PYGENT_BANNED_COMMANDS", "texts", "more", "commands that may not be run"),
     ("banned_apps", "PYGENT_BANNED_APPS", "texts", "more", "programs that may not appear in any command"),
-    ("log_file", "PYGENT_LOG_FILE", "path", "inside", "log of the session; by default in the state folder"),
+    ("log_file", "PYGENT_LOG_FILE", "path", "never", "log of the session; by default in the state folder"),
     ("confirm_bash", "PYGENT_CONFIRM_BASH", "switch", "on", "ask before each command"),
     (
         "confirm_edits",
@@ -290,7 +289,7 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "limits.stall_timeout",
         None,
         "seconds",
-        "yes",
+        "lower",
         "seconds without a word of an answer after which it is given up and asked for again",
     ),
     ("answers.max_tokens", None, "whole", "lower", "tokens that one answer may have"),
@@ -298,7 +297,7 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "answers.reasoning_effort",
         None,
         "text",
-        "yes",
+        "never",
         "how hard a reasoning model thinks, such as `low` or `high`",
     ),
     (
@@ -309,16 +308,16 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "seconds after which an approval nobody answered is declined",
     ),
     ("sandbox.network", None, "switch", "never", "whether commands in the sandbox reach the network"),
-    ("sandbox.memory", None, "size", "lower", "memory of all processes of the sandbox, such as `2g`"),
-    ("sandbox.cpus", None, "number", "lower", "processors that commands may use (Docker)"),
-    ("sandbox.pids", None, "whole", "lower", "processes that may run at once (Docker, bubblewrap)"),
-    ("sandbox.file_size", None, "size", "lower", "size of a single file that a command writes"),
-    ("sandbox.disk", None, "size", "lower", "disk space that a command takes, all its files together"),
+    ("sandbox.memory", None, "size", "never", "memory of all processes of the sandbox, such as `2g`"),
+    ("sandbox.cpus", None, "number", "never", "processors that commands may use (Docker)"),
+    ("sandbox.pids", None, "whole", "never", "processes that may run at once (Docker, bubblewrap)"),
+    ("sandbox.file_size", None, "size", "never", "size of a single file that a command writes"),
+    ("sandbox.disk", None, "size", "never", "disk space that a command takes, all its files together"),
     (
         "sandbox.read_only_paths",
         None,
         "paths",
-        "more",
+        "never",
         "what commands may read and not change, inside the workspace or outside",
     ),
     (

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pygent import files
 from pygent.config.diagnostic import Diagnostic, File, Layer, Origin, describe
+from pygent.config.look import MAX_FILE, Look
 from pygent.config.settings import PERSONAS_JSON, TABLE, VARIABLES, Setting
 
 __all__ = ["Diagnostic", "Entry", "File", "Layer", "Origin", "Reading", "describe"]
-
-MAX_FILE = 1024 * 1024
-"""Bytes of a settings file; a larger one is no settings file."""
 
 _SECRET_NAME = re.compile(r"(^|[_.-])(api[_-]?key|secret|token|password|passwd|credentials?)([_.-]|$)", re.I)
 _SECRET_VALUE = re.compile(
@@ -70,12 +69,8 @@ def environment(environ: Mapping[str, str]) -> Reading:
     return _variables((name, value, Origin("environment", name)) for name, value in environ.items())
 
 
-def dotenv(path: Path, text: str | None = None) -> Reading:
-    """A `.env` file, parsed and never loaded: its values don't reach any other program.
-
-    `text` is that of an editor's buffer, in place of the file's.
-    """
-    content = _read(path) if text is None else text
+def dotenv(path: Path, content: str | Reading) -> Reading:
+    """A `.env` file, parsed and never loaded: its values don't reach any other program."""
     if isinstance(content, Reading):
         return content
     file, found, problems = File(path, content, dotenv=True), [], []
@@ -94,13 +89,12 @@ def dotenv(path: Path, text: str | None = None) -> Reading:
     return reading
 
 
-def toml(path: Path, layer: Layer, text: str | None = None) -> Reading:
-    """A `pygent.toml`; a file that is not there says nothing.  `text` as in `dotenv`."""
-    import tomli  # noqa: PLC0415 - only where there is a file
-
-    content = _read(path) if text is None else text
+def toml(path: Path, layer: Layer, content: str | Reading) -> Reading:
+    """A `pygent.toml`."""
     if isinstance(content, Reading):
         return content
+    import tomli  # noqa: PLC0415 - only where there is a file
+
     file, problems = File(path, content), list[Diagnostic]()
     try:
         document = tomli.loads(content)
@@ -244,17 +238,19 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return near[0] if near else None
 
 
-def _read(path: Path) -> str | Reading:
-    """A file's text; an empty reading if there is none, a diagnostic if it can't be had."""
+def read(path: Path, look: Look | None = None) -> str | Reading:
+    """A file's text; an empty reading if there is none, a diagnostic if it can't be had.
+
+    A file of a folder comes from the look at it; others are the person's own, and may be links.
+    """
     try:
-        if not path.exists():
-            return Reading()
-        if not path.is_file():
-            return _unreadable(path, "is not a file")
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE + 1)
+        data = files.read_chosen(path, MAX_FILE) if look is None else look.data(path)
+    except FileNotFoundError:
+        return Reading()
     except (OSError, ValueError) as error:
         return _unreadable(path, f"can't be read: {getattr(error, 'strerror', None) or error}")
+    if data is None:
+        return Reading()
     if len(data) > MAX_FILE:
         return _unreadable(path, "is larger than 1 MiB")
     try:

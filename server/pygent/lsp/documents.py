@@ -42,6 +42,7 @@ class OpenDocuments:
                 return False
             if before == after:
                 return True
+            self._server.trusting.edited(buffer)
             edits = text_edits(before, after, buffer.encoding)
             if not await self._send(self._changes(buffer.uri, buffer.version, edits, label), label):
                 return False

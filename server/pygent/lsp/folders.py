@@ -33,7 +33,6 @@ class Folders:
         self._roots: dict[str, Path] = {}
         self._pulled: dict[Path, dict[str, Any]] = {}
         self._opened: set[Path] = set()
-        self._read: dict[Path, object] = {}
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self, params: dict[str, Any]) -> None:
@@ -72,13 +71,18 @@ class Folders:
         if path not in self._opened:
             folder = sessions.folder(path, editor=self._settings(path), trusted=self._trusted(path))
             self._opened.add(path)
-            self._read[path] = _stamp(folder)
         else:
             folder = sessions.folder(path)
-            if self._read[path] != (now := _stamp(folder)):
-                self._read[path] = now
-                folder.reload()
+        self._server.trusting.looked(folder, folder.refresh())
         return folder
+
+    def opened(self) -> list[Folder]:
+        """The folders that are open, as they were looked at last."""
+        return [self._server.app.sessions.folder(path) for path in self._opened]
+
+    def trusts(self, root: Path) -> bool:
+        """Whether the editor says that the person trusts a folder."""
+        return bool(self._trusted(root))
 
     def all(self) -> list[Folder]:
         """Every folder of the client that is there, else the one that `get` gives."""
@@ -163,19 +167,3 @@ def editor_settings(section: dict[str, Any]) -> dict[str, Any]:
     if isinstance(inner := section.get("config"), dict):
         section = inner
     return {key: value for key, value in section.items() if key not in CLIENTS and value not in (None, "")}
-
-
-def _stamp(folder: Folder) -> object:
-    """What changes when a settings file does."""
-    from pygent.config import config_files  # noqa: PLC0415 - not before it is needed
-
-    launch = folder.launch
-    found = []
-    for path in config_files(folder.root, launch.home, launch.config_file):
-        try:
-            status = path.stat()
-        except OSError:
-            found.append((path, 0, 0, 0))
-        else:
-            found.append((path, status.st_mtime_ns, status.st_size, status.st_ino))
-    return found

@@ -59,9 +59,11 @@ class LspFront:
 
     def _emit(self, envelope: Envelope) -> None:
         event = envelope.event
+        if isinstance(event, Notice) and event.code == "notTrusted":
+            self._server.trusting.consider()  # asks, where others only hear of it
         if self._server.options.events:
             self._send(envelope)
-        elif isinstance(event, Notice) and event.level != "info" and not self._counted_down(event):
+        elif isinstance(event, Notice) and event.level != "info" and not self._shown_otherwise(event):
             params = {"type": LEVELS[event.level], "message": event.text}
             self._server.protocol.tell("window/showMessage", params, "stored")
         self._show_progress(envelope)
@@ -196,9 +198,9 @@ class LspFront:
             text = f"Trying again in {seconds} s ({notice.attempt} of {notice.attempts})"
             self._server.works.report(turn_id, text)
 
-    def _counted_down(self, notice: Notice) -> bool:
-        """Whether progress shows a wait, so that no message needs to."""
-        return notice.code == "retry" and self._server.client.progress
+    def _shown_otherwise(self, notice: Notice) -> bool:
+        """Whether progress shows a wait, or a question what waits for trust, so that no message needs to."""
+        return notice.code == "notTrusted" or (notice.code == "retry" and self._server.client.progress)
 
     def _title(self, envelope: Envelope) -> str:
         if envelope.task_id is None:

@@ -113,7 +113,8 @@ def _switch(server: PygentServer, args: Named, enabled: bool) -> Any:
 
 @command(
     "pygent.config.show",
-    "`{values: {key: {value: anything, origin, location?, shadowed?: anything}}, diagnostics: [anything]}`",
+    "`{values: {key: {value: anything, origin, location?, shadowed?: anything}}, diagnostics: [anything], "
+    "wouldChange: [{key, value: anything, origin, files?: [text]}]}`",
 )
 async def config_show(server: PygentServer, args: OneFolder) -> Any:
     """The settings in force; a secret is only `set` or `unset`."""
@@ -159,9 +160,12 @@ async def sandbox_run(server: PygentServer, args: Run) -> Any:
     """Run a command of the person's own in the sandbox."""
     if args.timeout is not None and args.timeout <= 0:
         raise InvalidArgument("timeout", "a number of seconds above 0")
-    sandbox = await server.folder(args.folder_uri).sandbox(server.say)
-    done = await sandbox.run(args.command, timeout=args.timeout, on_notice=server.say)
-    return {"exitCode": None, **msgspec.to_builtins(done)}
+    folder = server.folder(args.folder_uri)
+    sandbox = await folder.sandbox(server.say)
+    done = msgspec.to_builtins(await sandbox.run(args.command, timeout=args.timeout, on_notice=server.say))
+    if folder.changed_by_agent() is not None:
+        server.trusting.consider()
+    return {"exitCode": None, **done}
 
 
 @command("pygent.sandbox.restart", "as `pygent.sandbox.status`")
@@ -178,18 +182,18 @@ class Trusting(Arguments, frozen=True, kw_only=True):
 
 
 @command(
-    "pygent.workspace.trust", "`{folderUri, trusted: bool, wouldChange: [{key, value: anything, origin}]}`"
+    "pygent.workspace.trust",
+    "`{folderUri, trusted: bool, wouldChange: [{key, value: anything, origin, files?: [text]}]}`",
 )
 async def workspace_trust(server: PygentServer, args: Trusting) -> Any:
-    """Trust a folder's settings files until one of them changes."""
-    from pygent.config import wire  # noqa: PLC0415 - not before it is needed
-
+    """Trust a folder's settings files, and the files that they name, until one of them changes."""
     folder = server.folder(args.folder_uri)
-    held = [
-        {"key": one.key, "value": wire(one), "origin": one.origin.layer} for one in folder.config.withheld
-    ]
-    folder.set_trust(args.trusted)
-    server.publish()
+    held = folder.config.would_change()
+    if args.trusted:
+        folder.accept(folder.look)
+    else:
+        folder.set_trust(False)
+    server.trusting.accepted(folder)
     return {"folderUri": folder.uri, "trusted": folder.trusted, "wouldChange": held}
 
 
@@ -216,13 +220,20 @@ async def snapshot_save(server: PygentServer, args: SnapshotFolder) -> Any:
     return await save_load.save(_session_or_latest(server, args.session_id), _folder_path(args.dir))
 
 
-@command("pygent.snapshot.load", "`{dir, files, before, sessionId}`", main="dir")
-async def snapshot_load(server: PygentServer, args: SnapshotFolder) -> Any:
+class SnapshotToLoad(SnapshotFolder, frozen=True, kw_only=True):
+    """A snapshot's folder; protected files of it are taken only where they are named."""
+
+    protected: tuple[str, ...] = ()
+
+
+@command("pygent.snapshot.load", "`{dir, files, leftOut?, before, sessionId}`", main="dir")
+async def snapshot_load(server: PygentServer, args: SnapshotToLoad) -> Any:
     """Put a snapshot's files into the workspace and begin a session with its conversation."""
     from pygent import save_load  # noqa: PLC0415 - not before it is needed
 
     current = _session_or_latest(server, args.session_id)
-    done = await save_load.load(server.app.sessions, current, _folder_path(args.dir))
+    source = _folder_path(args.dir)
+    done = await save_load.load(server.app.sessions, current, source, protected=args.protected)
     server.last_session = done.session_id
     return done
 

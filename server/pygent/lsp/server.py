@@ -34,6 +34,7 @@ from pygent.lsp.progress import Progress
 from pygent.lsp.settings import features as settings
 from pygent.lsp.settings.features import Settings
 from pygent.lsp.trace import TRACES
+from pygent.lsp.trusting import Trusting
 from pygent.lsp.views import Views
 from pygent.paths import path_of
 
@@ -102,6 +103,7 @@ class PygentServer(BaseServer):
         self.features = Features(self)
         self.roots = Folders(self)
         self.conversations = Conversations(self)
+        self.trusting = Trusting(self)
         self.problems = Problems()
         self.names = Names()
         self.views = Views(self)
@@ -195,8 +197,8 @@ class PygentServer(BaseServer):
         self.protocol.taken.update(
             {
                 "initialized": self._on_initialized,
-                "textDocument/didOpen": self.buffers.opened,
-                "textDocument/didChange": self.buffers.changed,
+                "textDocument/didOpen": self._on_open,
+                "textDocument/didChange": self._on_change,
                 "textDocument/didClose": self.buffers.closed,
                 "textDocument/didSave": self._on_save,
                 "workspace/didChangeConfiguration": self._on_configuration,
@@ -234,6 +236,7 @@ class PygentServer(BaseServer):
         try:
             self.host.preload()
             self.publish()
+            self.trusting.consider()
             self.app.stay([folder.uri for folder in self.folders()])
         except PygentError as error:
             self.protocol.tell("window/showMessage", {"type": 1, "message": error.message})
@@ -267,7 +270,16 @@ class PygentServer(BaseServer):
         if any(_is_settings(one.get("uri", "")) for one in params.get("changes") or []):
             self.reload()
 
+    def _on_open(self, params: dict[str, Any]) -> None:
+        self.buffers.opened(params)
+        self.trusting.opened(params)
+
+    def _on_change(self, params: dict[str, Any]) -> None:
+        self.buffers.changed(params)
+        self.trusting.changed(params)
+
     def _on_save(self, params: dict[str, Any]) -> None:
+        self.trusting.saved(params)
         if _is_settings(params["textDocument"]["uri"]):
             self.reload()
 

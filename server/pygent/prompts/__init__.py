@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
+import unicodedata
 from importlib import resources
 from string import Template
 
@@ -18,6 +20,12 @@ WHERE: dict[Isolation, str] = {
 OFFLINE = "There is no network: nothing can be installed or downloaded."
 
 
+LONGEST_NAME, LONGEST_DESCRIPTION = 100, 2000
+"""Characters of a persona that the person has not confirmed."""
+_HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+"""Categories of characters that people don't see (Unicode, section 4.5)."""
+
+
 def system_text(
     persona: Persona, *, isolation: Isolation, workdir: str, network: bool, delegates: bool
 ) -> str:
@@ -26,14 +34,33 @@ def system_text(
     The same arguments give the same text, so that servers can cache the prefix of the conversation.
     """
     text = Template(_text("system.md")).substitute(
-        name=persona.name,
-        persona=persona.description or "a coding assistant.",
+        introduction=_introduction(persona),
         workdir=workdir,
         isolation=WHERE[isolation],
         network="" if isolation == "local" or network else OFFLINE,
         delegation=_text("delegation.md") if delegates else "",
     )
     return text.strip()
+
+
+def _introduction(persona: Persona) -> str:
+    """Who the model is; words that the person has not confirmed are quoted, and can't leave the quotes."""
+    if not persona.unconfirmed:
+        return f"You are {persona.name}, {persona.description or 'a coding assistant.'}"
+    name, description = quoted(persona.name, LONGEST_NAME), quoted(persona.description, LONGEST_DESCRIPTION)
+    return Template(_text("unconfirmed.md")).substitute(name=name, description=description).strip()
+
+
+def quoted(text: str, longest: int) -> str:
+    """Foreign words as a JSON string on one line, with every character visible."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    inner = json.dumps(cut, ensure_ascii=False)
+    return "".join(_shown(character) for character in inner)
+
+
+def _shown(character: str) -> str:
+    hidden = unicodedata.category(character) in _HIDDEN
+    return f"\\u{{{ord(character):x}}}" if hidden else character
 
 
 def style(name: str) -> str:

@@ -55,6 +55,11 @@ class Background:
     def __init__(self) -> None:
         self._commands: dict[str, _Command] = {}
 
+    @property
+    def running(self) -> bool:
+        """Whether any command goes on."""
+        return any(not _done(command) for command in self._commands.values())
+
     async def start(
         self, run: Callable[[Callable[[str], None]], asyncio.Task[CommandResult]], line: str
     ) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from pygent.errors import PygentError, ToolError
-from pygent.records import Task
+from pygent.prompts import LONGEST_DESCRIPTION, LONGEST_NAME, quoted
+from pygent.records import Persona, Task
 from pygent.tasks import Delegation
 from pygent.tools import Arguments, Result, ToolContext
 
@@ -61,8 +62,15 @@ class ListPersonas(Arguments):
 
     async def run(self, context: ToolContext) -> Result:
         """List them."""
-        lines = [f"{persona.name}: {persona.description}" for persona in context.personas()]
+        lines = [_listed(persona) for persona in context.personas()]
         return Result("\n".join(lines) or "There are none; delegate_task works without.")
+
+
+def _listed(persona: Persona) -> str:
+    if not persona.unconfirmed:
+        return f"{persona.name}: {persona.description}"
+    name, words = quoted(persona.name, LONGEST_NAME), quoted(persona.description, LONGEST_DESCRIPTION)
+    return f"{name}, which the workspace's files describe, unconfirmed by the person: {words}"
 
 
 class TaskStatusOf(Arguments):

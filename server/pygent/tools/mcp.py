@@ -12,7 +12,7 @@ import binascii
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -38,11 +38,21 @@ LONGEST = 64
 
 
 class McpServers:
-    """The servers of one folder, and the tools that they offer."""
+    """The servers of one folder, and the tools that they offer.
 
-    def __init__(self, environ: Mapping[str, str], root: Path) -> None:
+    `root` is where their programs start; `refuse` says, before each start, why none may be started.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        root: Path,
+        *,
+        refuse: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._environ = environ
-        self._root = root
+        self.root = root
+        self._refuse = refuse
         self._connections: dict[str, Connection] = {}
         self._tools: dict[str, dict[str, Tool]] = {}
         self._failed: dict[str, tuple[float, str]] = {}
@@ -69,7 +79,9 @@ class McpServers:
         await asyncio.gather(*(self._end(name) for name in gone))
         new = [name for name in servers if name not in self._connections]
         for name in new:
-            self._connections[name] = Connection(name, servers[name], self._environ, self._root)
+            self._connections[name] = Connection(
+                name, servers[name], self._environ, self.root, refuse=self._refuse
+            )
         problems = await asyncio.gather(*(self._begin(name) for name in new))
         return [problem for problem in problems if problem is not None]
 

@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,15 +31,27 @@ START = 30.0
 MOST = 128
 """Tools that are taken of one server; the model is told of all of them with each request."""
 _INHERITED = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM")
+_COMPILED = "PYTHONPYCACHEPREFIX"
+"""Where Python keeps compiled files; beside the sources of a workspace a command could have put them."""
 
 
 class Connection:
     """The way to one server; `root` is the folder that a program is started in.
 
-    Of the environment a program gets what every program needs and the variables that its settings name.
+    `refuse` says, right before a program is started, why it may not be.  Of the environment a program gets
+    what every program needs and the variables that its settings name.
     """
 
-    def __init__(self, name: str, server: McpServer, environ: Mapping[str, str], root: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        server: McpServer,
+        environ: Mapping[str, str],
+        root: Path,
+        *,
+        refuse: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._refuse = refuse
         self.name = name
         self.server = server
         self._environ = environ
@@ -122,6 +134,8 @@ class Connection:
 
         patience = self.server.timeout
         if self.server.command is not None:
+            if (reason := self._refuse()) is not None:
+                raise ToolError(reason)
             program = StdioServerParameters(
                 command=self.server.command, args=list(self.server.args), env=self._given(), cwd=self._root
             )
@@ -138,7 +152,7 @@ class Connection:
                 yield client
 
     def _given(self) -> dict[str, str]:
-        names = (*_INHERITED, *self.server.env)
+        names = (*_INHERITED, _COMPILED, *self.server.env)
         return {name: self._environ[name] for name in names if name in self._environ}
 
     def _headers(self) -> dict[str, str]:

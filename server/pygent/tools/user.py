@@ -2,7 +2,8 @@
 
 They run in Pygent's process, outside the sandbox, so they are loaded only where somebody trusted: by the
 program that embeds Pygent, from installed packages (entry points of the group `pygent.tools`), and from the
-modules that the settings of a trusted folder name.
+modules that the settings of a trusted folder name.  Such a module is run from the bytes that were trusted,
+as are those beside it that it imports; nothing else is imported from a workspace.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import importlib.abc
 import importlib.util
 import inspect
 import sys
@@ -18,6 +20,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +28,8 @@ from typing import Any
 
 import msgspec
 
+from pygent.config.look import Look
+from pygent.config.named import imported, module_path
 from pygent.config.settings import ToolModule
 from pygent.errors import ToolError
 from pygent.sandbox.output import Output
@@ -225,18 +230,23 @@ def result(text: str, context: ToolContext) -> Result:
 # -- modules -----------------------------------------------------------------------------------------
 
 
-def load(modules: Sequence[ToolModule]) -> tuple[dict[str, Tool], list[str]]:
+def load(
+    modules: Sequence[ToolModule], look: Look, accepted: Look | None = None
+) -> tuple[dict[str, Tool], list[str]]:
     """The tools of installed packages and of these modules, and what could not be loaded, in sentences.
 
+    `look` knows the workspace, and `accepted` has the files in it that were trusted; without it the modules
+    are those that the person named at the start, and are taken as they are now.
     Imports code: to be called in a thread, for settings that may be trusted.
     """
     found: dict[str, Tool] = {}
     problems: list[str] = []
-    for point in entry_points(group=GROUP):
-        _take(found, problems, point.name, point.load, confirm=True)
-    for module in modules:
-        load = functools.partial(_import, module)
-        _take(found, problems, module.module, load, confirm=module.confirm)
+    with _outside(look):
+        for point in entry_points(group=GROUP):
+            _take(found, problems, point.name, point.load, confirm=True)
+        for module in modules:
+            load = functools.partial(_import, module, look, accepted)
+            _take(found, problems, module.module, load, confirm=module.confirm)
     return found, problems
 
 
@@ -280,13 +290,48 @@ def _collecting() -> Iterator[dict[str, Tool]]:
         _target.reset(token)
 
 
-def _import(module: ToolModule) -> ModuleType:
+@contextlib.contextmanager
+def _outside(look: Look) -> Iterator[None]:
+    """Let nothing be imported from a workspace, where a command could have put it.
+
+    What this Python itself is installed with stays, also where it lies in the workspace.
+    """
+    own = (Path(sys.prefix), Path(sys.base_prefix))
+    before = sys.path[:]
+    sys.path[:] = [
+        entry
+        for entry in before
+        if not look.is_below(Path(entry or ".")) or any(prefix in Path(entry).parents for prefix in own)
+    ]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _import(module: ToolModule, look: Look, accepted: Look | None) -> ModuleType:
     """A module by its file, beside the settings that name it, or else by its name."""
-    path = _file(module)
-    if path is None:
-        sys.modules.pop(module.module, None)  # its tools are registered when it runs
-        return importlib.import_module(module.module)
-    spec = importlib.util.spec_from_file_location(f"pygent_tools_{path.stem}", path)
+    path = module_path(module)
+    inside = look.inside(path)
+    if inside is None and path.is_file():
+        return _run(path, path.parent, None)
+    if inside is not None:
+        if accepted is None:
+            accepted = Look(look.root)
+            list(imported(inside, inside.parent, accepted, set()))
+        if accepted.holds(inside):
+            return _run(inside, inside.parent, accepted)
+    sys.modules.pop(module.module, None)  # its tools are registered when it runs
+    return importlib.import_module(module.module)
+
+
+def _run(path: Path, base: Path, look: Look | None) -> ModuleType:
+    """Run a file as a module; one of a workspace from the bytes of the look, and what it imports, too."""
+    name = f"pygent_tools_{path.stem}"
+    if look is None:
+        spec = importlib.util.spec_from_file_location(name, path)
+    else:
+        spec = importlib.util.spec_from_loader(name, _Trusted(base, look), origin=str(path))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     loaded = importlib.util.module_from_spec(spec)
@@ -294,7 +339,34 @@ def _import(module: ToolModule) -> ModuleType:
     return loaded
 
 
-def _file(module: ToolModule) -> Path | None:
-    name = module.module
-    path = module.base / (name if name.endswith(".py") else f"{name.replace('.', '/')}.py")
-    return path if path.is_file() else None
+class _Trusted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules in a folder of a workspace, and runs them from bytes that were trusted."""
+
+    def __init__(self, base: Path, look: Look) -> None:
+        self._base = base
+        self._look = look
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A module beside the one that is run; asked last, so that it takes no other's place."""
+        place = self._base.joinpath(*fullname.split("."))
+        for file, package in ((place / "__init__.py", True), (place.with_name(f"{place.name}.py"), False)):
+            if self._look.holds(file):
+                return importlib.util.spec_from_loader(fullname, self, origin=str(file), is_package=package)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the bytes; what they import is not left behind, as another folder may have it, too."""
+        origin = "" if module.__spec__ is None else module.__spec__.origin or ""
+        module.__file__ = origin
+        before = set(sys.modules)
+        sys.meta_path.append(self)
+        try:
+            exec(compile(self._look.data(Path(origin)) or b"", origin, "exec"), module.__dict__)
+        finally:
+            sys.meta_path.remove(self)
+            if module.__name__ not in before:
+                for name in set(sys.modules) - before:
+                    if getattr(sys.modules[name].__spec__, "loader", None) is self:
+                        del sys.modules[name]
