@@ -9,11 +9,14 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, seccomp
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, net, seccomp
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
@@ -55,6 +58,7 @@ class BubblewrapSandbox:
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
         self._disk: Disk | None = None
+        self._outside: net.Outside | None = None
         self._preparing = asyncio.Lock()
         self._fixed: list[str] = []
 
@@ -93,11 +97,12 @@ class BubblewrapSandbox:
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         disk = await self._prepared()
+        joining, namespaces = self._outside.enter() if self._outside is not None else ([], ())
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         descriptors = seccomp.filters()
         filtered = [word for number in descriptors for word in ("--seccomp", str(number))]
-        argv = [self._program, *self._arguments(), *filtered, "--", "/bin/bash", "-c", line]
+        argv = [*joining, self._program, *self._arguments(), *filtered, "--", "/bin/bash", "-c", line]
         # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
         # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
         if self._cgroup is not None:
@@ -111,14 +116,16 @@ class BubblewrapSandbox:
             limits=self._profile.limits,
             own_keys=True,
             disk=disk,
-            descriptors=descriptors,
+            descriptors=(*namespaces, *descriptors),
         )
         mark = secrets.token_hex(8)
         output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
         return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
 
     async def close(self) -> None:
-        """Remove the private folders."""
+        """Remove the private folders, and the network."""
+        if self._outside is not None:
+            await asyncio.to_thread(self._outside.close)
         for _ in range(25):
             if self._cgroup is None or self._cgroup.close():
                 break
@@ -132,10 +139,28 @@ class BubblewrapSandbox:
             if self._disk is None:
                 hidden = await asyncio.to_thread(credentials.within, tools(self._profile))
                 self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+                await self._connected()
                 self._private = Private(network=self._profile.limits.network, owner=self._owner)
+                if self._outside is not None:
+                    net.resolver(self._private.path / "etc")
                 self._fixed = self._frame(self._private, hidden)
                 self._disk = disk_of(self._profile, self._private)
             return self._disk
+
+    async def _connected(self) -> None:
+        """Make the network, or do without: commands must not share this machine's."""
+        limits = self._profile.limits
+        if not limits.network:
+            return
+        try:
+            if packages := net.missing():
+                raise SandboxUnavailable(f"Install {', '.join(packages)} for it.")
+            self._outside = await asyncio.to_thread(net.Outside, self._program, self._owner, limits.networks)
+        except SandboxUnavailable as error:
+            why = " ".join(filter(None, [error.message, error.fix]))
+            self._report(f"Commands have NO NETWORK although sandbox.network is on. {why}")
+            offline = replace(self._profile, limits=msgspec.structs.replace(limits, network=False))
+            self._profile, self._env = offline, environment(offline, "bubblewrap") | AGENT
 
     def _frame(self, private: Private, hidden: list[Path]) -> list[str]:
         """The arguments that stay the same from command to command."""
