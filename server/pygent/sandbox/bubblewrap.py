@@ -33,6 +33,9 @@ ISOLATION = (
     *("--hostname", "pygent", "--uid", "1000", "--gid", "1000"),
 )
 
+KEYS = ("--ro-bind", "/dev/null", "/proc/keys") if Path("/proc/keys").exists() else ()
+"""The kernel lists there the keys of our user by their names, in any namespace."""
+
 
 _works: set[tuple[object, ...]] = set()
 """What has been tried in this process, and worked."""
@@ -169,7 +172,7 @@ class BubblewrapSandbox:
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
-        frame += ["--proc", "/proc", *_covered(), "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
+        frame += ["--proc", "/proc", *KEYS, "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside()
@@ -192,13 +195,6 @@ class BubblewrapSandbox:
             yield from ("--ro-bind", "/dev/null", str(path))
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
-
-
-def _covered() -> Iterator[str]:
-    """What the kernel's own files tell of keys: those of our user are listed, by name, in any namespace."""
-    for path in ("/proc/keys", "/proc/key-users"):
-        if Path(path).exists():
-            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _system() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from importlib import resources
 from pathlib import Path
@@ -45,6 +46,11 @@ def processes(made: Any) -> list[int]:
     return [pid, *descendants(pid)] if ours else []
 
 
+def _filters() -> str:
+    """The seccomp filters for the supervisor, which alone knows the machine that the engine runs on."""
+    return json.dumps({machine: seccomp.program(machine).hex() for machine in seccomp.ARCHITECTURES})
+
+
 def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
     """The arguments of `containers.create`.
 
@@ -57,7 +63,7 @@ def arguments(profile: Profile, *, rootless: bool, env: dict[str, str]) -> dict[
     uid, gid = owner_ids(profile.root, rootless)
     return {
         "image": profile.image,
-        "command": ["python3", "-I", "-S", "-c", supervisor_source(), seccomp.program().hex()],
+        "command": ["python3", "-I", "-S", "-c", supervisor_source(), _filters()],
         "entrypoint": [],
         "stdin_open": True,
         "tty": False,
