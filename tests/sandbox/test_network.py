@@ -168,3 +168,15 @@ async def test_without_its_helpers_there_is_no_network_and_that_is_said(
     assert done.output.split("\n")[0].strip() == "lo"
     assert "PIP_RETRIES=0" in done.output
     assert not status.network
+
+
+async def test_a_network_that_is_none_is_named(joined: str, workspace: Path, state: Path) -> None:
+    said: list[str] = []
+    settings = Settings(use_docker="0", sandbox=SandboxSettings(network=True, networks=("10.0.0.0/40",)))
+    sandbox = await open_sandbox(
+        settings, workspace, environ=dict(os.environ), report=said.append, state=state
+    )
+    done = await sandbox.run("tail -n +3 /proc/net/dev | cut -d: -f1")
+    await sandbox.close()
+    assert any("sandbox.networks: 10.0.0.0/40 is no IPv4 network." in line for line in said)
+    assert done.output.strip() == "lo"

@@ -54,28 +54,17 @@ class Outside:
         who: dict[str, Any] = {"cwd": "/", "env": {"PATH": PATH}}
         if owner is not None:
             who |= {"user": owner[0], "group": owner[1], "extra_groups": []}
-        rules = _rules(networks)
         self._slirp: subprocess.Popen[bytes] | None = None
         self._namespaces: tuple[int, ...] = ()
         self._open, self._shut = os.pipe()  # slirp4netns ends with us, when the writing end closes
         try:
+            rules = _rules(networks)
             self._namespaces = _namespaces(bwrap, who)
             self._slirp = self._start(who)
-            command, inherited = self.enter()
-            try:
-                argv = [*command, "ip", "-batch", "-"]
-                subprocess.run(
-                    argv,
-                    input=rules,
-                    check=True,
-                    capture_output=True,
-                    pass_fds=inherited,
-                    timeout=START,
-                    **who,
-                )
-            finally:
-                for descriptor in inherited:
-                    os.close(descriptor)
+            self._close_ways(rules, who)
+        except SandboxUnavailable:
+            self.close()
+            raise
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             self.close()
             raise SandboxUnavailable(f"The network of commands can't be made: {_said(error)}.") from error
@@ -157,7 +146,7 @@ def _namespaces(bwrap: str, who: dict[str, Any]) -> tuple[int, ...]:
     with holder, os.fdopen(reading, "rb") as info:
         if holder.stdout is None or not holder.stdout.read(1):
             raise OSError("bubblewrap makes no network namespace")
-        pid = json.loads(info.read())["child-pid"]
+        pid = json.loads(info.read1())["child-pid"]
         return tuple(
             os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", "net")
         )
