@@ -100,30 +100,31 @@ class BubblewrapSandbox:
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         disk = await self._prepared()
-        joining, namespaces = self._outside.enter() if self._outside is not None else ([], ())
+        outside = self._outside
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
-        descriptors = seccomp.filters()
-        filtered = [word for number in descriptors for word in ("--seccomp", str(number))]
-        argv = [*joining, self._program, *self._arguments(), *filtered, "--", "/bin/bash", "-c", line]
-        # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
-        # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
-        if self._cgroup is not None:
-            argv = self._cgroup.enter(argv)
-        spawn = Spawn(
-            argv,
-            Path("/"),
-            inside,
-            self._owner,
-            contained=True,
-            limits=self._profile.limits,
-            own_keys=True,
-            disk=disk,
-            descriptors=(*namespaces, *descriptors),
-        )
-        mark = secrets.token_hex(8)
-        output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
-        return told(command, await run_process(spawn, output=output, mark=mark, timeout=timeout))
+        with seccomp.filters() as filters:
+            argv = [self._program, *self._arguments()]
+            argv += [word for number in filters for word in ("--seccomp", str(number))]
+            argv += ["--", "/bin/bash", "-c", line]
+            if outside is not None:
+                argv = outside.join(argv)
+            # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
+            # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
+            if self._cgroup is not None:
+                argv = self._cgroup.enter(argv)
+            spawn = Spawn(
+                *(argv, Path("/"), inside, self._owner),
+                contained=True,
+                limits=self._profile.limits,
+                own_keys=True,
+                disk=disk,
+                handles=(*filters, *(outside.handles if outside is not None else ())),
+            )
+            mark = secrets.token_hex(8)
+            output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
+            done = await run_process(spawn, output=output, mark=mark, timeout=timeout)
+        return told(command, done)
 
     async def close(self) -> None:
         """Remove the private folders, and the network."""

@@ -55,11 +55,11 @@ class Outside:
         if owner is not None:
             who |= {"user": owner[0], "group": owner[1], "extra_groups": []}
         self._slirp: subprocess.Popen[bytes] | None = None
-        self._namespaces: tuple[int, ...] = ()
+        self.handles: tuple[int, ...] = ()
         self._open, self._shut = os.pipe()  # slirp4netns ends with us, when the writing end closes
         try:
             rules = _rules(networks)
-            self._namespaces = _namespaces(bwrap, who)
+            self.handles = _namespaces(bwrap, who)
             self._slirp = self._start(who)
             self._close_ways(rules, who)
         except SandboxUnavailable:
@@ -69,37 +69,29 @@ class Outside:
             self.close()
             raise SandboxUnavailable(f"The network of commands can't be made: {_said(error)}.") from error
 
-    def enter(self) -> tuple[list[str], tuple[int, ...]]:
-        """The command that joins the network and then becomes another, and what it inherits.
-
-        Whoever starts it closes the descriptors.
-        """
-        user, net = (os.dup(descriptor) for descriptor in self._namespaces)
+    def join(self, argv: Sequence[str]) -> list[str]:
+        """The command that joins the network and then becomes `argv`; it needs our `handles`."""
+        user, net = self.handles
         joining = [f"--user=/proc/self/fd/{user}", f"--net=/proc/self/fd/{net}", "--preserve-credentials"]
-        return ["nsenter", *joining, "--"], (user, net)
+        return [str(shutil.which("nsenter", path=PATH)), *joining, "--", *argv]
 
     def close(self) -> None:
         """End it; may be called twice."""
-        for descriptor in (*self._namespaces, self._open, self._shut):
+        for descriptor in (*self.handles, self._open, self._shut):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        self._namespaces, self._open, self._shut = (), -1, -1
+        self.handles, self._open, self._shut = (), -1, -1
         if self._slirp is not None:
             self._slirp.kill()
             self._slirp.wait()
 
     def _close_ways(self, rules: bytes, who: dict[str, Any]) -> None:
-        command, inherited = self.enter()
-        told: dict[str, Any] = {"input": rules, "capture_output": True, "pass_fds": inherited}
-        try:
-            subprocess.run([*command, "ip", "-batch", "-"], check=True, timeout=START, **told, **who)
-        finally:
-            for descriptor in inherited:
-                os.close(descriptor)
+        told: dict[str, Any] = {"input": rules, "capture_output": True, "pass_fds": self.handles}
+        subprocess.run(self.join(["ip", "-batch", "-"]), check=True, timeout=START, **told, **who)
 
     def _start(self, who: dict[str, Any]) -> subprocess.Popen[bytes]:
         reading, writing = os.pipe()
-        user, net = self._namespaces
+        user, net = self.handles
         argv = [*LASTING, "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback"]
         argv += ["--enable-sandbox", f"--exit-fd={self._open}", f"--ready-fd={writing}"]
         argv += [f"--userns-path=/proc/self/fd/{user}", "--netns-type=path", f"/proc/self/fd/{net}", "tap0"]

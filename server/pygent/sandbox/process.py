@@ -42,8 +42,7 @@ class Spawn:
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
     after as far as the kernel does not enforce them.  `own_keys` gives it a session keyring of its own.
-    `disk` watches what it writes.  `descriptors` are those that it inherits; they are closed here once it
-    has.
+    `disk` watches what it writes.  `handles` stay open in the command's first program.
     """
 
     argv: Sequence[str]
@@ -54,7 +53,7 @@ class Spawn:
     limits: SandboxSettings = field(default_factory=SandboxSettings)
     own_keys: bool = False
     disk: Disk | None = None
-    descriptors: tuple[int, ...] = ()
+    handles: Sequence[int] = ()
 
 
 async def run_process(spawn: Spawn, *, output: Output, mark: str, timeout: float | None) -> CommandResult:
@@ -250,7 +249,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
             user=None if owner is None else owner[0],
             group=None if owner is None else owner[1],
             extra_groups=None if owner is None else [],
-            pass_fds=spawn.descriptors,
+            pass_fds=spawn.handles,
         )
 
     try:
@@ -259,8 +258,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
         os.close(reading)
         raise SandboxUnavailable(f"The command can't be started: {error}.") from error
     finally:
-        for descriptor in (writing, *spawn.descriptors):
-            os.close(descriptor)
+        os.close(writing)
     _leaders[process.pid] = process
     return _Command(process, reading, mark, output, spawn.contained)
 

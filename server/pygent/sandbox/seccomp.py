@@ -9,12 +9,13 @@ bindings need its C library at run time; a program has some 250 instructions
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import platform
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 Instruction = tuple[int, int, int, int]
@@ -157,17 +158,22 @@ def program(machine: str) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def filters() -> tuple[int, ...]:
-    """Pipes from which a program that is started reads its filters; none where the filter does not apply.
+@contextlib.contextmanager
+def filters() -> Iterator[tuple[int, ...]]:
+    """Pipes from which a program that is started reads its filters; none where there is no filter.
 
     A pipe for each command: two that read the same file would share its position.
     """
     if (machine := platform.machine()) not in ARCHITECTURES:
-        return ()
+        yield ()
+        return
     reading, writing = os.pipe()
     os.write(writing, program(machine))  # less than a pipe holds
     os.close(writing)
-    return (reading,)
+    try:
+        yield (reading,)
+    finally:
+        os.close(reading)
 
 
 def _rules(architecture: Architecture) -> dict[int, Code]:
