@@ -15,7 +15,7 @@ HIDDEN = "mkdir -p @/d; cd @/d; chmod 300 .; cat /dev/zero > f"
 GROWING = "python3 -c \"f = open('@/f', 'wb')\nwhile True: f.write(b'x' * 65536)\""
 DEEP = (
     "python3 -c \"import os\nos.chdir(os.path.expandvars('@'))\n"
-    "for n in range(3000): os.mkdir('d'); os.chdir('d')\n"
+    "for n in range(1500): os.mkdir('d'); os.chdir('d')\n"
     "f = open('f', 'wb')\nwhile True: f.write(bytes(65536))\""
 )
 WAYS = {"many": MANY, "one": ONE, "removed": REMOVED, "hidden": HIDDEN, "growing": GROWING, "deep": DEEP}
@@ -36,7 +36,7 @@ async def test_a_command_that_fills_the_disk_is_ended(
     assert "more than 48 MiB (sandbox.disk)" in (done.hint or "")
     first, *sizes = again.output.split("\n")
     assert first == "still here"
-    if kind in ("bubblewrap", "landlock"):
+    if place != ".":
         assert all(int(size) <= LIMIT >> 20 for size in sizes if size)
 
 
@@ -61,7 +61,7 @@ async def test_what_is_written_over_and_over_takes_no_more_room(
     kind: str, workspace: Path, state: Path
 ) -> None:
     sandbox = await make(kind, workspace, state, disk=LIMIT)
-    done = await sandbox.run("for i in $(seq 40); do head -c 20000000 /dev/urandom > f; done; echo done")
+    done = await sandbox.run("for i in $(seq 12); do head -c 20000000 /dev/urandom > f; done; echo done")
     await sandbox.close()
     assert (done.output, done.exit_code, done.hint) == ("done\n", 0, None)
 
@@ -86,7 +86,7 @@ async def test_a_tree_that_is_too_deep_for_python_goes_with_the_sandbox(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     sandbox = await make("bubblewrap", workspace, state)
-    dig = "import os\nfor n in range(5000): os.mkdir('d'); os.chdir('d')\nos.mkdir('shut', 0)"
+    dig = "import os\nfor n in range(1500): os.mkdir('d'); os.chdir('d')\nos.mkdir('shut', 0)"
     done = await sandbox.run(f'cd /tmp; python3 -c "{dig}"')
     await sandbox.close()
     assert done.exit_code == 0

@@ -79,6 +79,7 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[sandbox]`: what commands may reach and use; sizes in bytes."""
 
     network: bool = False
+    networks: tuple[str, ...] = ()
     memory: int = 2 << 30
     cpus: float = 2.0
     pids: int = 512
@@ -308,6 +309,13 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         "seconds after which an approval nobody answered is declined",
     ),
     ("sandbox.network", None, "switch", "never", "whether commands in the sandbox reach the network"),
+    (
+        "sandbox.networks",
+        None,
+        "texts",
+        "never",
+        "private networks, such as `10.1.0.0/16`, that commands reach too where `network` is on (bubblewrap)",
+    ),
     ("sandbox.memory", None, "size", "never", "memory of all processes of the sandbox, such as `2g`"),
     ("sandbox.cpus", None, "number", "never", "processors that commands may use (Docker)"),
     ("sandbox.pids", None, "whole", "never", "processes that may run at once (Docker, bubblewrap)"),

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from pygent import programs
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
-from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, seccomp
+from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials, net, seccomp
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
@@ -32,6 +35,9 @@ ISOLATION = (
     *("--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
     *("--hostname", "pygent", "--uid", "1000", "--gid", "1000"),
 )
+
+KEYS = ("--ro-bind", "/dev/null", "/proc/keys") if Path("/proc/keys").exists() else ()
+"""The kernel lists there the keys of our user by their names, in any namespace."""
 
 
 _works: set[tuple[object, ...]] = set()
@@ -58,6 +64,7 @@ class BubblewrapSandbox:
         self._cgroup: Cgroup | None = None
         self._private: Private | None = None
         self._disk: Disk | None = None
+        self._outside: net.Outside | None = None
         self._preparing = asyncio.Lock()
         self._fixed: list[str] = []
         self._pins = Pins(program)
@@ -100,14 +107,16 @@ class BubblewrapSandbox:
     ) -> CommandResult:
         """Run a shell command, as `Sandbox.run`."""
         disk = await self._prepared()
+        outside = self._outside
         inside = {**self._env, **(env or {})}
         line = limited(command, self._profile, processes=True)
         taken = await self._guards.look()
-        with Pins(self._program) as pins:
+        with seccomp.filters() as filters, Pins(self._program) as pins:
             argv = [self._program, *self._arguments(taken, pins)]
-            filters = seccomp.filters()
-            argv += [word for handle in filters for word in ("--seccomp", str(handle))]
+            argv += [word for number in filters for word in ("--seccomp", str(number))]
             argv += ["--", "/bin/bash", "-c", line]
+            if outside is not None:
+                argv = outside.join(argv)
             # bwrap's own environment can be read inside at /proc/1/environ, whatever --clearenv says
             # (containers/bubblewrap#725): it is started with the command's, which holds no secret.
             if self._cgroup is not None:
@@ -118,8 +127,11 @@ class BubblewrapSandbox:
                 limits=self._profile.limits,
                 own_keys=True,
                 disk=disk,
-                handles=(*self._pins.handles, *pins.handles),
-                handed_over=filters,
+                handles=(
+                    *(self._pins.handles + pins.handles),
+                    *filters,
+                    *(outside.handles if outside is not None else ()),
+                ),
             )
             mark = secrets.token_hex(8)
             output = Output(outputs or self._profile.outputs, mark, on_output, self._profile.secret)
@@ -128,7 +140,9 @@ class BubblewrapSandbox:
         return told(command, done)
 
     async def close(self) -> None:
-        """Remove the private folders."""
+        """Remove the private folders, and the network."""
+        if self._outside is not None:
+            await asyncio.to_thread(self._outside.close)
         for _ in range(25):
             if self._cgroup is None or self._cgroup.close():
                 break
@@ -144,10 +158,28 @@ class BubblewrapSandbox:
             if self._disk is None:
                 hidden = await asyncio.to_thread(credentials.within, tools(self._profile))
                 self._cgroup = Cgroup.make(self._profile.limits.pids) if self._owner is None else None
+                await self._connected()
                 self._private = Private(network=self._profile.limits.network, owner=self._owner)
+                if self._outside is not None:
+                    net.resolver(self._private.path / "etc")
                 self._fixed = self._frame(self._private, hidden)
                 self._disk = disk_of(self._profile, self._private)
             return self._disk
+
+    async def _connected(self) -> None:
+        """Make the network, or do without: commands must not share this machine's."""
+        limits = self._profile.limits
+        if not limits.network:
+            return
+        try:
+            if packages := net.missing():
+                raise SandboxUnavailable(f"Install {', '.join(packages)} for it.")
+            self._outside = await asyncio.to_thread(net.Outside, self._program, self._owner, limits.networks)
+        except SandboxUnavailable as error:
+            why = " ".join(filter(None, [error.message, error.fix]))
+            self._report(f"Commands have NO NETWORK although sandbox.network is on. {why}")
+            offline = replace(self._profile, limits=msgspec.structs.replace(limits, network=False))
+            self._profile, self._env = offline, environment(offline, "bubblewrap") | AGENT
 
     def _frame(self, private: Private, hidden: list[Path]) -> list[str]:
         """The arguments that stay the same from command to command."""
@@ -156,7 +188,7 @@ class BubblewrapSandbox:
         frame += ["--ro-bind", f"{place}/etc", "/etc"]
         for name in private.etc_folders:
             frame += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
-        frame += ["--proc", "/proc", *_covered(), "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
+        frame += ["--proc", "/proc", *KEYS, "--dev", "/dev", "--perms", "1777", "--size", "67108864"]
         frame += ["--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         frame += ["--bind", f"{place}/tmp", "/tmp", "--bind", f"{place}/home", "/home/agent"]
         read, write = self._profile.outside(self._report)
@@ -180,13 +212,6 @@ class BubblewrapSandbox:
             yield from ("--ro-bind", "/dev/null", f"{root}/{name}")
         # As root /proc/sys could be written, core_pattern among it: uid 0 is merely mapped.
         yield from ("--remount-ro", "/", "--remount-ro", "/proc", "--chdir", self.workdir)
-
-
-def _covered() -> Iterator[str]:
-    """What the kernel's own files tell of keys: those of our user are listed, by name, in any namespace."""
-    for path in ("/proc/keys", "/proc/key-users"):
-        if Path(path).exists():
-            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _system() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 from importlib import resources
@@ -51,6 +52,11 @@ def processes(made: Any) -> list[int]:
     return [pid, *descendants(pid)] if ours else []
 
 
+def _filters() -> str:
+    """The seccomp filters for the supervisor, which alone knows the machine that the engine runs on."""
+    return json.dumps({machine: seccomp.program(machine).hex() for machine in seccomp.ARCHITECTURES})
+
+
 def arguments(profile: Profile, taken: Taken, *, rootless: bool, env: dict[str, str]) -> dict[str, Any]:
     """The arguments of `containers.create`.
 
@@ -64,7 +70,7 @@ def arguments(profile: Profile, taken: Taken, *, rootless: bool, env: dict[str, 
     passwd = str(_passwd(profile.state, uid, gid))
     return {
         "image": profile.image,
-        "command": ["python3", "-I", "-S", "-c", supervisor_source(), seccomp.program().hex()],
+        "command": ["python3", "-I", "-S", "-c", supervisor_source(), _filters()],
         "entrypoint": [],
         "stdin_open": True,
         "tty": False,

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pygent import files
-from pygent.protected import is_secret
 
 SURE = re.compile(
     "|".join(
@@ -27,12 +26,13 @@ SURE = re.compile(
             r"\.(pgpass|my\.cnf|htpasswd|boto|s3cfg|vault-token|terraformrc|gem)",
             r"id_(rsa|dsa|ecdsa|ed25519)(_sk)?",
             r"pipx_metadata\.json|uv-receipt\.toml",  # how something was installed, and from which address
-            r".*\.(kdbx?|keystore|jks|p12|pfx|ppk)",
         ]
     ),
     re.IGNORECASE,
 )
 """Names that are those of credentials wherever they are, beside those that are secret in a workspace."""
+STORES = (".kdb", ".kdbx", ".keystore", ".jks", ".p12", ".pfx", ".ppk")
+"""Ends of names of key stores, the same."""
 
 LIKELY = re.compile(
     r"\.?(credentials?|creds?|secrets?|tokens?|auth|passwords?|api[-_]?keys?|service[-_]?account)"
@@ -45,7 +45,28 @@ LIKELY = re.compile(
 TELLING = re.compile(rb"://[^/\s]*@|extraheader|password|token|\.helper|\[credential")
 """What in a repository's configuration is, or leads to, a credential; most have none."""
 
-PUBLISHED = {"site-packages", "dist-packages", "node_modules", "gems", "rustlib"}
+DATA = {
+    *[
+        "json",
+        "toml",
+        "yaml",
+        "yml",
+        "ini",
+        "cfg",
+        "conf",
+        "xml",
+        "txt",
+        "db",
+        "lock",
+        "enc",
+        "key",
+        "env",
+        "pem",
+    ]
+}
+"""Extensions of files that hold data: only they can be `LIKELY`."""
+
+PUBLISHED = re.compile(r"site-packages|dist-packages|node_modules|gems|rustlib|python\d[\d.t]*")
 """Folders of packages: only names that are sure count in them, and only near the top, where configuration is
 (`node_modules/npm/npmrc`)."""
 NEAR = 2
@@ -88,8 +109,7 @@ def _walk(root: str) -> Iterator[str]:
             continue
         for entry in entries:
             folder = entry.is_dir(follow_symlinks=False)
-            sure = SURE.fullmatch(entry.name) or (not folder and is_secret(entry.name))
-            if sure or (depth is None and not folder and LIKELY.fullmatch(entry.name)):
+            if _is_one(entry.name, sure=folder or depth is not None):
                 yield entry.path
             elif folder and entry.name == ".git":
                 if _tells(entry.path):
@@ -98,9 +118,18 @@ def _walk(root: str) -> Iterator[str]:
                 left.append((entry.path, _deeper(entry.name, depth)))
 
 
+def _is_one(name: str, *, sure: bool) -> bool:
+    if SURE.fullmatch(name) or name.endswith(STORES) or is_secret(name):
+        return True
+    if sure:
+        return False
+    _, dot, extension = name.lstrip(".").rpartition(".")
+    return (not dot or extension in DATA) and LIKELY.fullmatch(name) is not None
+
+
 def _deeper(name: str, depth: int | None) -> int | None:
     """How many folders are looked into below one of a name; None for all."""
-    if name in PUBLISHED:
+    if PUBLISHED.fullmatch(name):
         return NEAR
     return None if depth is None else depth - 1
 

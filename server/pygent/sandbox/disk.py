@@ -121,6 +121,7 @@ class Growth:
 
     async def exceeded(self, pids: Callable[[], Sequence[int]]) -> None:
         """Come back when the command, whose processes can be asked for, has added more than it may."""
+        await asyncio.sleep(LOOK)  # most commands have ended by then
         while not self.over(pids()):  # noqa: ASYNC110 - no event tells of a fuller disk
             await asyncio.sleep(LOOK)
 

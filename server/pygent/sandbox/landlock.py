@@ -71,6 +71,8 @@ class LandlockSandbox:
     async def start(self) -> None:
         """End what the dead left, and try a command: the kernel may be too old."""
         reap()
+        if self._profile.limits.network:
+            self._report("Commands share this machine's network under Landlock, with its local services.")
         try:
             done = await self.run("true", timeout=20)
             if done.exit_code != 0:

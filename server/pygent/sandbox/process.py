@@ -44,8 +44,7 @@ class Spawn:
     `owner` is the user to become, None for our own.  `contained` says that the command's processes end with
     it by themselves, so that what is seen of them afterwards is not worth a word.  `limits` are looked
     after as far as the kernel does not enforce them.  `own_keys` gives it a session keyring of its own.
-    `disk` watches what it writes.  `handles` stay open in the command's first program; `handed_over` do, too,
-    and are closed here once it has them.
+    `disk` watches what it writes.  `handles` stay open in the command's first program.
     """
 
     argv: Sequence[str]
@@ -57,7 +56,6 @@ class Spawn:
     handles: Sequence[int] = ()
     own_keys: bool = False
     disk: Disk | None = None
-    handed_over: Sequence[int] = ()
 
 
 Watch: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[None]]
@@ -271,7 +269,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
             user=None if owner is None else owner[0],
             group=None if owner is None else owner[1],
             extra_groups=None if owner is None else [],
-            pass_fds=(*spawn.handles, *spawn.handed_over),
+            pass_fds=spawn.handles,
         )
 
     try:
@@ -280,8 +278,7 @@ def _start(spawn: Spawn, mark: str, output: Output) -> _Command:
         os.close(reading)
         raise SandboxUnavailable(f"The command can't be started: {error}.") from error
     finally:
-        for descriptor in (writing, *spawn.handed_over):
-            os.close(descriptor)
+        os.close(writing)
     _leaders[process.pid] = process
     return _Command(process, reading, mark, output, spawn.contained)
 

@@ -3,18 +3,19 @@
 The list follows Docker's default profile, with what that profile lets through in some versions: io_uring
 (before 25), AF_VSOCK and AF_ALG, key rings.  A denied call fails as if the kernel did not have it or did not
 permit it, and never kills, so that programs fall back.  The BPF is assembled here because libseccomp's Python
-bindings need its C library at run time; an architecture takes some 250 instructions
+bindings need its C library at run time; a program has some 250 instructions
 (Documentation/userspace-api/seccomp_filter.rst, <linux/seccomp.h>, <linux/bpf_common.h>).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import platform
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 Instruction = tuple[int, int, int, int]
@@ -144,31 +145,38 @@ ROUTES = 0
 
 
 @functools.cache
-def program() -> bytes:
-    """The filter, for whichever architecture the kernel says that a call is of."""
-    code: Code = [(LOAD, 0, 0, ARCHITECTURE)]
-    for architecture in ARCHITECTURES.values():
-        section = _section(architecture)
-        # A jump over more than 255 instructions takes the other kind (BPF_JA).
-        code += [(JUMP_EQUAL, 1, 0, architecture.audit), (0x05, 0, 0, len(section)), *section]
-    code.append(fails(errno.ENOSYS))
+def program(machine: str) -> bytes:
+    """The filter for a machine by its `uname -m`, one of `ARCHITECTURES`.
+
+    Calls of another architecture that its kernel takes too, such as 32-bit x86, are not there.
+    """
+    architecture = ARCHITECTURES[machine]
+    missing = fails(errno.ENOSYS)
+    code: Code = [(LOAD, 0, 0, ARCHITECTURE), (JUMP_EQUAL, 1, 0, architecture.audit), missing]
+    code += [(LOAD, 0, 0, NUMBER), (JUMP_LEAST, 0, 1, NEWER), missing]  # x86's x32 calls begin at 2^30
+    code += _search(sorted(_rules(architecture).items()))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def filters() -> tuple[int, ...]:
-    """Pipes from which a program that is started reads its filters; none where the filter does not apply.
+@contextlib.contextmanager
+def filters() -> Iterator[tuple[int, ...]]:
+    """Pipes from which a program that is started reads its filters; none where there is no filter.
 
     A pipe for each command: two that read the same file would share its position.
     """
-    if platform.machine() not in ARCHITECTURES:
-        return ()
+    if (machine := platform.machine()) not in ARCHITECTURES:
+        yield ()
+        return
     reading, writing = os.pipe()
-    os.write(writing, program())  # less than a pipe holds
+    os.write(writing, program(machine))  # less than a pipe holds
     os.close(writing)
-    return (reading,)
+    try:
+        yield (reading,)
+    finally:
+        os.close(reading)
 
 
-def _section(architecture: Architecture) -> Code:
+def _rules(architecture: Architecture) -> dict[int, Code]:
     rules: dict[int, Code] = {}
     for table, number in ((DENIED, errno.EPERM), (MISSING, errno.ENOSYS)):
         for numbers in table.values():
@@ -176,8 +184,7 @@ def _section(architecture: Architecture) -> Code:
                 rules[call] = [fails(number)]
     for numbers, rule in _checked():
         rules[numbers[architecture.column]] = rule
-    newer = (JUMP_LEAST, 0, 1, NEWER)  # and those of x86's 32-bit pointers, whose numbers begin at 2^30
-    return [(LOAD, 0, 0, NUMBER), newer, fails(errno.ENOSYS), *_search(sorted(rules.items()))]
+    return rules
 
 
 def _search(rules: Sequence[tuple[int, Code]]) -> Code:

@@ -1,9 +1,9 @@
 """The first process of a container: starts commands, passes their output on, ends their trees.
 
-Standard library only, run as `python3 -I -S -c TEXT FILTER`, with the text of `tree.py` in front of it
-in place of the import, and the commands' seccomp filter in hexadecimal digits.  As process 1
-it can't be killed from inside, adopts every orphan, and dies when its standard input closes, which the
-engine does as soon as the server that attached to it is gone.
+Standard library only, run as `python3 -I -S -c TEXT FILTERS`, with the text of `tree.py` in front of it
+in place of the import, and the commands' seccomp filters as JSON: hexadecimal digits by machine.
+As process 1 it can't be killed from inside, adopts every orphan, and dies when its standard input closes,
+which the engine does as soon as the server that attached to it is gone.
 
 Frames to it: uint32 length (big endian), JSON: `{"op": "run", "id", "argv", "cwd", "env"}`,
 `{"op": "kill", "id"}`, and `{"op": "end", "id"}`, which kills all at once.  Frames from it: uint32 length of
@@ -12,6 +12,7 @@ HELLO, OUT (bytes), EXIT (JSON `{"code", "left"}`), ERROR (text).
 """
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -36,6 +37,27 @@ class Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
+class Confinement:
+    """The seccomp filter of commands; none for a machine that has none, or for a Python of 32 bits."""
+
+    def __init__(self, filters: dict[str, str]) -> None:
+        program = bytes.fromhex(filters.get(os.uname().machine, "")) if sys.maxsize > 2**32 else b""
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.filter = Filter(len(program) // 8, program) if program else None
+
+    def enter(self) -> None:
+        """Put it over this process beside the engine's own; the strictest answer counts."""
+        if self.filter is None:
+            return
+        # PR_SET_NO_NEW_PRIVS, which an engine may not have set; PR_SET_SECCOMP, SECCOMP_MODE_FILTER.  A
+        # processor that is emulated has no filters (EINVAL): there the engine's own is all there is.
+        prctl = self.libc.prctl
+        if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.byref(self.filter), 0, 0):
+            number = ctypes.get_errno()
+            if number != errno.EINVAL:
+                raise OSError(number, "No seccomp filter: " + os.strerror(number))
+
+
 class Job:
     """A command: its first process, the pipe of its output, and when to stop waiting for either."""
 
@@ -48,8 +70,8 @@ class Job:
 class Supervisor:
     """One loop over everything: frames, output, ended processes."""
 
-    def __init__(self, inp: int, out: int) -> None:
-        self.inp, self.out = inp, out
+    def __init__(self, inp: int, out: int, confinement: Confinement) -> None:
+        self.inp, self.out, self.confinement = inp, out, confinement
         self.jobs: dict[int, Job] = {}
         self.incoming = b""
         self.outgoing = bytearray()
@@ -141,7 +163,7 @@ class Supervisor:
         env = dict(env, **{MARK: mark})
         pid = os.fork()
         if pid == 0:
-            become(argv, cwd, env, writing)
+            become(argv, cwd, env, writing, self.confinement)
         os.close(writing)
         os.set_blocking(reading, False)
         self.jobs[number] = Job(number, pid, reading, mark)
@@ -195,7 +217,7 @@ class Supervisor:
             self.frame(EXIT, job.number, json.dumps({"code": job.code, "left": left}).encode())
 
 
-def become(argv: list[str], cwd: str, env: dict[str, str], output: int) -> NoReturn:
+def become(argv: list[str], cwd: str, env: dict[str, str], output: int, confinement: Confinement) -> NoReturn:
     """In the child: turn into the command."""
     try:
         os.setsid()
@@ -206,7 +228,7 @@ def become(argv: list[str], cwd: str, env: dict[str, str], output: int) -> NoRet
         os.dup2(output, 2)
         os.closerange(3, 256)
         os.chdir(cwd)
-        confine(bytes.fromhex(sys.argv[1]))
+        confinement.enter()
         os.execve(argv[0], argv, env)
     except OSError as error:
         os.write(2, ("%s: %s\n" % (argv[0], error.strerror)).encode())
@@ -214,29 +236,16 @@ def become(argv: list[str], cwd: str, env: dict[str, str], output: int) -> NoRet
         os._exit(127)
 
 
-def confine(program: bytes) -> None:
-    """Put a seccomp filter over this process beside the engine's own; the strictest answer counts.
-
-    It knows 64-bit x86 and ARM only, and would refuse everything elsewhere.  Raises OSError.
-    """
-    if os.uname().machine not in ("x86_64", "aarch64") or sys.maxsize < 2**32:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    fprog = Filter(len(program) // 8, program)
-    # PR_SET_NO_NEW_PRIVS, which an engine may not have set; PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(fprog), 0, 0):
-        raise OSError(ctypes.get_errno(), "No seccomp filter: " + os.strerror(ctypes.get_errno()))
-
-
 def main() -> None:
     """Serve on standard input and output, out of the commands' reach."""
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: commands have our uid, and must not read us
+    confinement = Confinement(json.loads(sys.argv[1]))
+    confinement.libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: commands have our uid, and must not read us
     inp, out = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     try:
-        Supervisor(inp, out).serve()
+        Supervisor(inp, out, confinement).serve()
     finally:
         try:
             os.kill(-1, signal.SIGKILL)
