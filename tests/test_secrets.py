@@ -205,3 +205,27 @@ async def test_the_password_of_a_proxy_is_found_nowhere(workspace: Path, home: P
     assert "127.0.0.1:9" in said
     for written in (password, urllib.parse.unquote(password)):
         assert traces(written, home, workspace, said=said.encode()) == []
+
+
+CRASH = """
+import logging, sys, threading
+from pygent.logs import clean_standard_error
+from pygent.redaction import process
+key = sys.stdin.read()
+process.hide(key)
+clean_standard_error()
+def fail(): raise ValueError(f"bad header {('Bearer ' + key).encode()!r}")
+thread = threading.Thread(target=fail); thread.start(); thread.join()
+logging.getLogger("some.library").warning("sent %r", key)
+fail()
+"""
+
+
+@pytest.mark.parametrize("key", USABLE.values(), ids=USABLE.keys())
+def test_a_crash_and_the_lines_of_a_library_show_no_key(key: str) -> None:
+    done = subprocess.run(python("-c", CRASH), input=key.encode(), capture_output=True, check=False)
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert said.count("Traceback") == 2
+    assert said.count("[key]") == 3
+    assert traces(key, said=done.stderr) == []
