@@ -83,7 +83,7 @@ class Folder:
         """What was told last of a change that waits for the person's word."""
         self._mcp: McpServers | None = None
         self.config = self._load(None)
-        redaction.process.hide(*self.secrets)
+        self._hide_secrets()
         self.workspace = Workspace(self._workspace_root())
         self.problems = self._populate()
 
@@ -123,7 +123,7 @@ class Folder:
     def reload(self) -> Config:
         """Read the settings again; of a file that is broken now the last good values stay."""
         self.config = self._load(self.config)
-        redaction.process.hide(*self.secrets)
+        self._hide_secrets()
         return self.config
 
     def refresh(self) -> list[str]:
@@ -185,12 +185,16 @@ class Folder:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What nobody may see: keys, tokens and secret variables of MCP servers, passwords of proxies."""
-        servers, environ = self.settings.mcp_servers.values(), self.launch.environ
-        named = [name for server in servers for name in server.env if is_secret_name(name)]
-        named += [server.token_variable for server in servers if server.token_variable]
-        given = (environ[name] for name in named if name in environ)
-        return (*self.config.secrets, *given, *proxy_passwords(environ))
+        """What stays out of conversations: keys, the tokens of MCP servers, the passwords of proxies."""
+        environ, servers = self.launch.environ, self.settings.mcp_servers.values()
+        tokens = (environ.get(server.token_variable or "") for server in servers)
+        return (*self.config.secrets, *filter(None, tokens), *proxy_passwords(environ))
+
+    def _hide_secrets(self) -> None:
+        """Keep them out of logs and errors, too, and with them the secret variables that MCP servers get."""
+        environ, servers = self.launch.environ, self.settings.mcp_servers.values()
+        given = (environ.get(name) for server in servers for name in server.env if is_secret_name(name))
+        redaction.process.hide(*self.secrets, *given)
 
     def personas(self) -> list[Persona]:
         """The main persona, then those for delegated agents."""

@@ -10,6 +10,7 @@ import base64
 import functools
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ SHORTEST = 8
 """Characters below which a key is a placeholder such as `none`, and hiding it would garble plain text."""
 LONGEST_ESCAPE = 40
 """Characters that one character's escape may have: `&amp;amp;amp;#x00201c;` and the like."""
+HEAD = 4
+"""So many of a secret's characters are seldom in a text by chance."""
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -61,31 +64,70 @@ class _Forms:
     """The ways in which one secret is written.
 
     `whole` matches it with any of its characters escaped; `encoded` are texts that stand for all of it,
-    wherever it begins in what was encoded.
+    wherever it begins in what was encoded, by what each of them begins with.
     """
 
     def __init__(self, secret: str) -> None:
         self._each = _characters(secret)
         self.whole = re.compile("".join(self._each))
-        self.encoded = sorted(_encoded(secret))
+        self.encoded: dict[str, list[str]] = {}
+        for one in sorted(_encoded(secret)):
+            intro = next((mark for mark in ("\\", "%", "&") if one.startswith(mark)), "")
+            self.encoded.setdefault(intro, []).append(one)
+
+    def holds(self, text: str) -> bool:
+        """Whether the secret is in a text."""
+        return self.whole.search(text) is not None or any(one in text for one in self._likely(text))
+
+    def masked(self, text: str) -> str:
+        """The text without the secret."""
+        text = self.whole.sub(MASK, text)
+        for one in self._likely(text):
+            text = text.replace(one, MASK)
+        return text
+
+    def _likely(self, text: str) -> Iterator[str]:
+        return (one for intro, forms in self.encoded.items() if intro in text for one in forms)
+
+    def begins(self, text: str) -> int:
+        """Where in the text its end begins that may be the secret's beginning; its length if nowhere."""
+        start = max(0, len(text) - self._reaches_back[0])
+        unfinished = _UNFINISHED.search(text, max(start, len(text) - LONGEST_ESCAPE))
+        end = unfinished.start() if unfinished else len(text)
+        # Further from the end there must be more than one of its characters, which are quickly looked for.
+        near = max(start, end - self._reaches_back[1])
+        found = min(
+            self._candidate(self._head, text, start, end), self._candidate(self._first, text, near, end)
+        )
+        return min(found, *(_overlap(text, one) for one in self._likely(text)), end)
 
     @functools.cached_property
     def _patterns(self) -> list[re.Pattern[str]]:
         return [re.compile(one) for one in self._each]
 
-    def begins(self, text: str) -> int:
-        """Where in the text its end begins that may be the secret's beginning; its length if nowhere."""
-        start = max(0, len(text) - LONGEST_ESCAPE * len(self._each))
-        unfinished = _UNFINISHED.search(text, max(start, len(text) - LONGEST_ESCAPE))
-        end = unfinished.start() if unfinished else len(text)
-        while (found := self._patterns[0].search(text, start, end)) is not None:
+    @functools.cached_property
+    def _first(self) -> re.Pattern[str]:
+        return self._patterns[0]
+
+    @functools.cached_property
+    def _head(self) -> re.Pattern[str]:
+        return re.compile("".join(self._each[:HEAD]))
+
+    @functools.cached_property
+    def _reaches_back(self) -> tuple[int, int]:
+        """The most characters that the secret may be written with, and its first ones."""
+        sizes = [1 if len(one) == 1 else LONGEST_ESCAPE for one in self._each]
+        return sum(sizes), sum(sizes[:HEAD])
+
+    def _candidate(self, pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
+        """The first place from which the secret's characters go to the end; the text's length if none."""
+        while (found := pattern.search(text, start, end)) is not None:
             if self._reaches(text, found.start(), end):
                 return found.start()
             start = found.start() + 1
-        return end
+        return len(text)
 
     def _reaches(self, text: str, at: int, end: int) -> bool:
-        """Whether the secret's first characters go from here to the end."""
         for one in self._patterns:
             if at >= end:
                 return True
@@ -93,6 +135,12 @@ class _Forms:
                 return False
             at = found.end()
         return False
+
+
+@functools.lru_cache(maxsize=64)
+def _wanted(secret: str) -> tuple[str, ...]:
+    short = stripped(secret)
+    return (f"Bearer {short}",) if 0 < len(short) < SHORTEST else tuple(parts(secret))
 
 
 @functools.lru_cache(maxsize=64)
@@ -181,24 +229,17 @@ class Redactor:
 
     def hide(self, *secrets: str | None) -> None:
         """Take these out, too, from now on; a placeholder only where it is sent as a key."""
-        for secret in secrets:
-            short = stripped(secret or "")
-            wanted = [f"Bearer {short}"] if short and len(short) < SHORTEST else parts(secret or "")
-            self._forms |= {one: _forms(one) for one in wanted}
+        for secret in filter(None, secrets):
+            self._forms |= {part: _forms(part) for part in _wanted(secret)}
 
     def holds(self, text: str) -> bool:
         """Whether a secret is in a text."""
-        return any(
-            forms.whole.search(text) or any(one in text for one in forms.encoded)
-            for forms in self._forms.values()
-        )
+        return any(forms.holds(text) for forms in self._forms.values())
 
     def whole(self, text: str) -> str:
         """A whole text without the secrets.  Cut it afterwards: a part of a secret is not found."""
         for forms in self._forms.values():
-            text = forms.whole.sub(MASK, text)
-            for one in forms.encoded:
-                text = text.replace(one, MASK)
+            text = forms.masked(text)
         return text
 
     def record(self, value: Record) -> Record:
@@ -223,20 +264,18 @@ class Redactor:
             return text
         text, self._held = self.whole(self._held + text), ""
         if not final:
-            at = min(self._beginning(forms, text) for forms in self._forms.values())
+            at = min(forms.begins(text) for forms in self._forms.values())
             text, self._held = text[:at], text[at:]
         return text
-
-    def _beginning(self, forms: _Forms, text: str) -> int:
-        return min([forms.begins(text), *(_overlap(text, one) for one in forms.encoded)])
 
 
 def _overlap(text: str, wanted: str) -> int:
     """Where in the text its end begins that is the beginning of another; its length if nowhere."""
-    at = text.find(wanted[0], max(0, len(text) - len(wanted) + 1))
+    at = text.find(wanted[:HEAD], max(0, len(text) - len(wanted) + 1))
     while at >= 0 and not wanted.startswith(text[at:]):
-        at = text.find(wanted[0], at + 1)
-    return at if at >= 0 else len(text)
+        at = text.find(wanted[:HEAD], at + 1)
+    short = (size for size in range(HEAD - 1, 0, -1) if wanted.startswith(text[-size:]))
+    return at if at >= 0 else len(text) - next(short, 0)
 
 
 process = Redactor()
