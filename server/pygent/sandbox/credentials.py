@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pygent import files
+from pygent.protected import is_secret
 
 SURE = re.compile(
     "|".join(
