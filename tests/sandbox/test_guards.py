@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import shlex
 import stat
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,9 +37,14 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-def exchange(one: Path, other: Path) -> None:
-    """Swap two entries at once: renameat2(2) with RENAME_EXCHANGE."""
-    assert ctypes.CDLL(None).renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0
+SWAP = """
+import ctypes, os, sys
+names = [os.fsencode(name) for name in sys.argv[1:]]
+exchange = ctypes.CDLL(None).renameat2
+while True:
+    for name in names:
+        assert exchange(-100, name, -100, name + b".link", 2) == 0  # RENAME_EXCHANGE
+"""
 
 
 def save(path: Path, text: str) -> None:
@@ -345,14 +350,6 @@ async def test_what_is_mounted_is_what_was_looked_at(
     swapped = [workspace / "fixed", workspace / "sub/.vscode", outside]
     for place in swapped:
         Path(f"{place}.link").symlink_to(home / ".ssh")
-    stop = threading.Event()
-
-    def swap() -> None:
-        while not stop.is_set():
-            for place in swapped:
-                exchange(place, Path(f"{place}.link"))
-
-    racing = threading.Thread(target=swap)
     sandbox = await make(
         kind,
         workspace,
@@ -360,7 +357,7 @@ async def test_what_is_mounted_is_what_was_looked_at(
         read_only_paths=(workspace / "fixed",),
         writable_paths=(workspace.parent / "shared", outside),
     )
-    racing.start()
+    racing = subprocess.Popen([sys.executable, "-c", SWAP, *map(str, swapped)])
     try:
         for _ in range(30 if kind == "bubblewrap" else 4):
             try:
@@ -370,8 +367,8 @@ async def test_what_is_mounted_is_what_was_looked_at(
                 continue
             assert SECRET not in done.output
     finally:
-        stop.set()
-        racing.join()
+        racing.kill()
+        racing.wait()
         await sandbox.close()
     assert (home / ".ssh/config").read_text() == SECRET
 

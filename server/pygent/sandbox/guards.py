@@ -24,6 +24,8 @@ MOST_MOUNTS = 200
 """Mounts of protected entries for one command, those near the root first; each costs 0.1 ms."""
 MOST_NAMED = 20
 """Names in one report."""
+REST, LONGEST_PAUSE = 3, 0.05
+"""How many times as long as a check took the next one waits, and seconds that it waits at most."""
 ASK = 0.25
 """Seconds between two looks beside a running command where the kernel tells nothing."""
 
@@ -67,11 +69,13 @@ class Guards:
     def __init__(self, profile: Profile, *, confined: bool = True) -> None:
         self._root = profile.root
         self._confined = confined
-        self._survey = Survey(profile.root)
+        self._survey = Survey(profile.root, self._given_up)
         self._marks = Marks(profile.root)
         self._first = asyncio.Lock()
         self._running: list[_Running] = []
         self._last: Mapping[str, Entry] | None = None
+        self._heard: int | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         within = [path for path in profile.limits.read_only_paths if profile.root in path.parents]
         self._named = [self._name(path) for path in [*within, *programs.own_files(profile.root)]]
@@ -204,30 +208,55 @@ class Guards:
         return path.relative_to(self._root).as_posix()
 
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        if (handle := self._survey.handle) is not None:
-            loop.add_reader(handle, self._check)
-        else:
+        self._listen()
+        if self._survey.handle is None:
             self._asking = asyncio.create_task(self._ask())
 
     def _end(self) -> None:
-        if (handle := self._survey.handle) is not None:
-            asyncio.get_running_loop().remove_reader(handle)
+        self._unlisten()
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
 
+    def _listen(self) -> None:
+        self._pause = None
+        if (handle := self._survey.handle) is not None:
+            self._heard = handle
+            asyncio.get_running_loop().add_reader(handle, self._hear)
+
+    def _unlisten(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._heard is not None:
+            asyncio.get_running_loop().remove_reader(self._heard)
+            self._heard = None
+
+    def _given_up(self) -> None:
+        if self._running:
+            self._unlisten()
+            self._asking = asyncio.create_task(self._ask())
+
+    def _hear(self) -> None:
+        """Check, and then leave the loop to others for a while: a command can make changes without end."""
+        loop = asyncio.get_running_loop()
+        self._unlisten()
+        began = loop.time()
+        self._check()
+        if self._running and self._survey.handle is not None:
+            self._pause = loop.call_later(min(LONGEST_PAUSE, REST * (loop.time() - began)), self._listen)
+
     async def _ask(self) -> None:
+        loop, pause = asyncio.get_running_loop(), ASK
         while True:
-            await asyncio.sleep(ASK)
+            await asyncio.sleep(pause)
+            began = loop.time()
             self._check()
+            pause = max(ASK, REST * (loop.time() - began))
 
     def _check(self) -> None:
         """End what runs beside an entry that it must not touch and that nothing holds any more."""
-        heard = self._survey.handle
         entries = self._survey.look()
-        if heard is not None and self._survey.handle is None:  # it had to give up listening
-            self._asking = asyncio.create_task(self._ask())
         named = {name: Entry("code", identity, 0) for name, identity in self._named_now().items()}
         if (entries := {**entries, **named}) == self._last:
             return

@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,9 +44,13 @@ class _Folder:
 
 
 class Survey:
-    """The protected entries below a root, by their names relative to it."""
+    """The protected entries below a root, by their names relative to it.
 
-    def __init__(self, root: Path) -> None:
+    `given_up` is called before `handle` is closed because there are too many folders to hear of.
+    """
+
+    def __init__(self, root: Path, given_up: Callable[[], None] = lambda: None) -> None:
+        self._given_up = given_up
         self._root = root
         self._folders: dict[str, _Folder] = {}
         self._numbers: dict[int, str] = {}
@@ -170,6 +175,7 @@ class Survey:
         try:
             number = self._queue.add(handle)
         except OSError:  # too many: from now on we ask
+            self._given_up()
             self.close()
             return None
         self._numbers[number] = name
