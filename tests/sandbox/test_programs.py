@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import TEST_IMAGE
 from tests.sandbox.world import make
+from tests.story import DONE, call, story
 
 import pygent
 from pygent import programs
@@ -59,7 +60,8 @@ def installed() -> str:
 def test_a_module_of_the_folder_is_not_imported(sub: str, workspace: Path, bwrap: str) -> None:
     mark = hostile(workspace)
     (workspace / sub).mkdir(exist_ok=True)
-    shutil.copytree(workspace, workspace / "deeper", dirs_exist_ok=True) if sub == "deeper" else None
+    if sub == "deeper":
+        hostile(workspace / sub)
     for words in (["-m", "pygent.cli"], ["-I", "-c", installed()], ["-m", "pygent"]):
         done = pygent_cli(
             *words, "sandbox", "run", "--", "echo", "fine", cwd=workspace / sub, PYGENT_USE_DOCKER="0"
@@ -101,10 +103,8 @@ def test_the_watchdog_imports_nothing_of_the_folder(
             os.kill(os.getpid(), 9)
         """
     pygent_cli("-c", maker, cwd=workspace.parent, PYTHONPATH=str(Path(pygent.__file__).parent.parent))
-    seen = ["docker", "events", "--filter", f"container={name}", "--filter", "event=destroy"]
-    since = ["--since", "60s", "--until", "20s"]
-    del since
-    with subprocess.Popen([*seen, "--since", "1m"], stdout=subprocess.PIPE, text=True) as events:
+    seen = ["docker", "events", "--filter", f"container={name}", "--filter", "event=destroy", "--since", "1m"]
+    with subprocess.Popen(seen, stdout=subprocess.PIPE, text=True) as events:
         assert events.stdout is not None
         assert "destroy" in events.stdout.readline()  # the watchdog has removed it
         events.kill()
@@ -140,8 +140,8 @@ async def test_programs_of_the_folder_are_not_started(kind: str, workspace: Path
     (home / ".docker").mkdir()
     (home / ".docker/config.json").write_text('{"credsStore": "desktop"}')
     (workspace / "by-link").symlink_to(".venv/bin")
-    for path in (workspace / ".venv/bin", workspace / "by-link", ".venv/bin", "."):
-        for words in (["doctor"], ["sandbox", "run", "--", "echo fine"]):
+    for path in (workspace / ".venv/bin", workspace / "by-link", "."):
+        for words in (["doctor"],) * (path == ".") + (["sandbox", "run", "--", "echo fine"],):
             done = await asyncio.to_thread(
                 pygent_cli,
                 *("-m", "pygent.cli", *words),
@@ -154,6 +154,18 @@ async def test_programs_of_the_folder_are_not_started(kind: str, workspace: Path
             )
             assert words == ["doctor"] or done.stdout == "fine\n", done.stderr
     assert not mark.exists(), mark.read_text()
+
+
+async def test_a_snapshot_starts_no_git_of_the_folder(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = workspace.parent / "ran"
+    program(workspace / ".venv/bin/git", mark)
+    monkeypatch.setenv("PATH", f"{workspace}/.venv/bin:{os.environ['PATH']}")
+    async with story(workspace, call("write_file", path="made", content="x"), DONE) as tale:
+        await tale.app.sessions.new(tale.folder).chat("go")
+    assert (workspace / "made").read_text() == "x"
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
