@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from tests.conftest import TEST_IMAGE
 from tests.sandbox.world import make
-from tests.story import DONE, call, story
+from tests.story import call, story
 
 import pygent
 from pygent import programs
+from pygent.replay import Reply
 from pygent.sandbox.watchdog import watched
 
 MODULES = ("msgspec", "docker", "docker/errors", "regex", "openai", "json", "sitecustomize", "usercustomize")
@@ -162,7 +163,7 @@ async def test_a_snapshot_starts_no_git_of_the_folder(
     mark = workspace.parent / "ran"
     program(workspace / ".venv/bin/git", mark)
     monkeypatch.setenv("PATH", f"{workspace}/.venv/bin:{os.environ['PATH']}")
-    async with story(workspace, call("write_file", path="made", content="x"), DONE) as tale:
+    async with story(workspace, call("write_file", path="made", content="x"), Reply(text="Done.")) as tale:
         await tale.app.sessions.new(tale.folder).chat("go")
     assert (workspace / "made").read_text() == "x"
     assert not mark.exists()
