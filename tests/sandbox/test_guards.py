@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import stat
@@ -17,6 +18,7 @@ from tests.sandbox.world import SECRET, make
 
 from pygent.protected import TABLE, is_protected, is_secret, kind_of
 from pygent.sandbox import Sandbox
+from pygent.sandbox.inotify import Inotify
 from pygent.sandbox.survey import Survey
 
 CONFINED = pytest.mark.parametrize("kind", ["bubblewrap", "docker"], indirect=True)
@@ -332,6 +334,39 @@ async def test_what_the_background_makes_is_told_at_once(kind: str, workspace: P
     await sandbox.close()
     assert len(told) == 1
     assert "created .husky" in told[0]
+
+
+@CONFINED
+async def test_what_a_command_makes_displaces_no_guard(kind: str, workspace: Path, state: Path) -> None:
+    put(workspace / "a/b/.env", SECRET)
+    put(workspace / "a/b/.git/config", "old")
+    sandbox = await make(kind, workspace, state)
+    await sandbox.run("for i in $(seq 250); do mkdir -p $i/.git; done; mv a c")
+    done = await sandbox.run("cat c/b/.env; echo evil >> c/b/.git/config")
+    await sandbox.close()
+    assert SECRET not in done.output
+    assert (workspace / "c/b/.git/config").read_text() == "old"
+
+
+@CONFINED
+async def test_guards_hold_where_the_kernel_tells_of_no_changes(
+    kind: str, workspace: Path, state: Path
+) -> None:
+    put(workspace / ".env", "old")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # until the person's limit is used up
+            while True:
+                stack.callback(Inotify().close)
+        sandbox = await make(kind, workspace, state)
+        script = "while sleep 5; do cat .env; done 2>/dev/null"
+        output, hint, told = await beside(
+            sandbox, script, lambda: save(workspace / ".env", SECRET), background=True
+        )
+        assert "created sub/.vscode" in await run(sandbox, "mkdir -p sub/.vscode")
+        await sandbox.close()
+    assert SECRET not in output
+    assert "ended because .env was replaced" in hint
+    assert "replaced .env" in told
 
 
 # -- mounts ----------------------------------------------------------------------------------------
