@@ -134,7 +134,7 @@ async def test_secrets_are_hidden_at_any_depth(kind: str, workspace: Path, state
 
 @CONFINED
 async def test_the_settings_open_what_they_name(kind: str, workspace: Path, state: Path) -> None:
-    put(workspace / "sub/.env", "readable")
+    put(workspace / "sub/.env", SECRET)
     put(workspace / "test/.env", "writable")
     put(workspace / "sub/.git/config", "")
     put(workspace / "sub/.git/objects/x", "")
@@ -142,18 +142,20 @@ async def test_the_settings_open_what_they_name(kind: str, workspace: Path, stat
         kind,
         workspace,
         state,
-        read_only_paths=(workspace / "sub/.env",),
+        read_only_paths=(workspace / "sub/.env", workspace / "test"),  # a stranger's folder may name such
         writable_paths=(workspace / "test/.env", workspace / "sub/.git/objects"),
     )
     done = await sandbox.run(
         "cat sub/.env test/.env; echo x > sub/.env; echo x > test/.env; echo x > sub/.git/objects/x; "
-        "echo x > sub/.git/config"
+        "echo x > sub/.git/config; echo x > test/x"
     )
     await sandbox.close()
-    assert done.output.startswith("readablewritable")
-    assert (workspace / "sub/.env").read_text() == "readable"
+    assert SECRET not in done.output
+    assert "writable" in done.output
+    assert (workspace / "sub/.env").read_text() == SECRET
     assert (workspace / "sub/.git/config").read_text() == ""
     assert (workspace / "test/.env").read_text() == (workspace / "sub/.git/objects/x").read_text() == "x\n"
+    assert not (workspace / "test/x").exists()
 
 
 @CONFINED
@@ -200,6 +202,24 @@ async def test_what_becomes_of_instructions_is_told(kind: str, workspace: Path, 
     assert "removed AGENTS.md" in await run(sandbox, "rm AGENTS.md")
     assert "created as a link CLAUDE.md" in await run(sandbox, "ln -s other CLAUDE.md")
     assert "created 2/AGENTS.md" in await run(sandbox, "mkdir 1; echo > 1/AGENTS.md; mv 1 2")
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("kind", ["local", "landlock"], indirect=True)
+async def test_what_is_changed_where_nothing_can_be_mounted_is_told(
+    kind: str, workspace: Path, state: Path
+) -> None:
+    for name in (".git/config", ".git/HEAD", "sub/.git/hooks/x.sample", "a/.idea/deep/er/x.xml", ".env"):
+        put(workspace / name, "old")
+    sandbox = await make(kind, workspace, state)
+    assert await run(sandbox, "echo x > .git/HEAD") == ""  # git itself changes that with every commit
+    said = await run(
+        sandbox, "echo x > .git/config; echo x > sub/.git/hooks/pre-commit; echo x > a/.idea/deep/er/x.xml"
+    )
+    assert "changed .git (" in said
+    assert "sub/.git (" in said
+    assert "a/.idea (" in said
+    assert "replaced by a link .git" in await run(sandbox, "mv .git old; ln -s old .git")
     await sandbox.close()
 
 

@@ -80,7 +80,6 @@ class Guards:
         self._asking: asyncio.Task[None] | None = None
         within = [path for path in profile.limits.read_only_paths if profile.root in path.parents]
         self._named = [self._name(path) for path in [*within, *programs.own_files(profile.root)]]
-        self._readable = {self._name(path) for path in within}
         self._writable = {
             self._name(path) for path in profile.limits.writable_paths if profile.root in path.parents
         }
@@ -156,8 +155,9 @@ class Guards:
                 identity = entry.identity
             if entry.kind == "code":
                 kept[name] = identity
-            elif entry.kind == "secret" and name not in self._readable:
+            elif entry.kind == "secret":
                 hidden[name] = identity
+                kept.pop(name, None)  # a stranger's settings may name it in read_only_paths
         held = {*kept, *hidden} if self._confined else set(hidden)
         loose = {name: entry for name, entry in entries.items() if name not in held}
         return Taken(
@@ -295,7 +295,7 @@ def _exposed(name: str, entry: Entry, running: _Running) -> str | None:
     if running.background and entry.kind == "secret" and name not in running.taken.there:
         return (
             f"It was ended because {name}, which may hold secrets, came up while it ran. Run it again; "
-            "sandbox.read_only_paths may name the file if commands are meant to read it."
+            "sandbox.writable_paths may name the file if commands are meant to use it."
         )
     return None
 
