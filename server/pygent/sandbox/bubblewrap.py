@@ -17,7 +17,7 @@ from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.environment import environment
-from pygent.sandbox.guards import Guards, Taken
+from pygent.sandbox.guards import Guards
 from pygent.sandbox.host import AGENT, Private, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
@@ -25,6 +25,7 @@ from pygent.sandbox.pins import Pins
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import limited, set_up, told
+from pygent.sandbox.survey import Taken
 
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pygent.files import write_atomic
-from pygent.sandbox.guards import Taken
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
+from pygent.sandbox.survey import Taken
 
 LABEL = "dev.pygent.sandbox"
 OWNER = "dev.pygent.owner"

@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pygent import files, programs
 from pygent.protected import acts
 from pygent.sandbox.marks import Marks
 from pygent.sandbox.profile import Profile
-from pygent.sandbox.survey import Entry, Identity, Survey
+from pygent.sandbox.survey import Entry, Identity, Survey, Taken
 
 MOST_MOUNTS = 200
 """Mounts of protected entries for one command; each costs 0.1 ms and a file handle."""
@@ -28,30 +28,6 @@ REST, LONGEST_PAUSE = 3, 0.05
 """How many times as long as a check took the next one waits, and seconds that it waits at most."""
 ASK = 0.25
 """Seconds between two looks beside a running command where the kernel tells nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What there was when a command started, by names relative to the root.
-
-    `kept` can't be changed and `hidden` not be read, as long as the entries have these identities;
-    `opened` is what the settings let commands change below `kept`.  `loose` are marks of the contents of
-    what nothing holds.
-    """
-
-    kept: Mapping[str, Identity]
-    hidden: Mapping[str, Identity]
-    opened: tuple[str, ...]
-    loose: Mapping[str, str] = field(compare=False)
-    there: frozenset[str] = field(compare=False)
-
-    @property
-    def mounted(self) -> dict[str, Identity]:
-        """Everything that is held."""
-        return {**self.kept, **self.hidden}
-
-
-NOTHING = Taken({}, {}, (), {}, frozenset())
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,30 @@ class Entry:
     kind: Kind
     identity: Identity
     type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What there was when a command started, by names relative to the root.
+
+    `kept` can't be changed and `hidden` not be read, as long as the entries have these identities;
+    `opened` is what the settings let commands change below `kept`.  `loose` are marks of the contents of
+    what nothing holds.
+    """
+
+    kept: Mapping[str, Identity]
+    hidden: Mapping[str, Identity]
+    opened: tuple[str, ...]
+    loose: Mapping[str, str] = field(compare=False)
+    there: frozenset[str] = field(compare=False)
+
+    @property
+    def mounted(self) -> dict[str, Identity]:
+        """Everything that is held."""
+        return {**self.kept, **self.hidden}
+
+
+NOTHING = Taken({}, {}, (), {}, frozenset())
 
 
 @dataclass(slots=True)
