@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import contextlib
 import os
 import shlex
 import stat
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.sandbox.world import SECRET, make
 
 from pygent.protected import TABLE, is_protected, is_secret, kind_of
 from pygent.sandbox import Sandbox
+from pygent.sandbox.inotify import Inotify
 from pygent.sandbox.survey import Survey
 
 CONFINED = pytest.mark.parametrize("kind", ["bubblewrap", "docker"], indirect=True)
@@ -37,9 +39,14 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-def exchange(one: Path, other: Path) -> None:
-    """Swap two entries at once: renameat2(2) with RENAME_EXCHANGE."""
-    assert ctypes.CDLL(None).renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0
+SWAP = """
+import ctypes, os, sys
+names = [os.fsencode(name) for name in sys.argv[1:]]
+exchange = ctypes.CDLL(None).renameat2
+while True:
+    for name in names:
+        assert exchange(-100, name, -100, name + b".link", 2) == 0  # RENAME_EXCHANGE
+"""
 
 
 def save(path: Path, text: str) -> None:
@@ -127,7 +134,7 @@ async def test_secrets_are_hidden_at_any_depth(kind: str, workspace: Path, state
 
 @CONFINED
 async def test_the_settings_open_what_they_name(kind: str, workspace: Path, state: Path) -> None:
-    put(workspace / "sub/.env", "readable")
+    put(workspace / "sub/.env", SECRET)
     put(workspace / "test/.env", "writable")
     put(workspace / "sub/.git/config", "")
     put(workspace / "sub/.git/objects/x", "")
@@ -135,18 +142,20 @@ async def test_the_settings_open_what_they_name(kind: str, workspace: Path, stat
         kind,
         workspace,
         state,
-        read_only_paths=(workspace / "sub/.env",),
+        read_only_paths=(workspace / "sub/.env", workspace / "test"),  # a stranger's folder may name such
         writable_paths=(workspace / "test/.env", workspace / "sub/.git/objects"),
     )
     done = await sandbox.run(
         "cat sub/.env test/.env; echo x > sub/.env; echo x > test/.env; echo x > sub/.git/objects/x; "
-        "echo x > sub/.git/config"
+        "echo x > sub/.git/config; echo x > test/x"
     )
     await sandbox.close()
-    assert done.output.startswith("readablewritable")
-    assert (workspace / "sub/.env").read_text() == "readable"
+    assert SECRET not in done.output
+    assert "writable" in done.output
+    assert (workspace / "sub/.env").read_text() == SECRET
     assert (workspace / "sub/.git/config").read_text() == ""
     assert (workspace / "test/.env").read_text() == (workspace / "sub/.git/objects/x").read_text() == "x\n"
+    assert not (workspace / "test/x").exists()
 
 
 @CONFINED
@@ -193,6 +202,24 @@ async def test_what_becomes_of_instructions_is_told(kind: str, workspace: Path, 
     assert "removed AGENTS.md" in await run(sandbox, "rm AGENTS.md")
     assert "created as a link CLAUDE.md" in await run(sandbox, "ln -s other CLAUDE.md")
     assert "created 2/AGENTS.md" in await run(sandbox, "mkdir 1; echo > 1/AGENTS.md; mv 1 2")
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("kind", ["local", "landlock"], indirect=True)
+async def test_what_is_changed_where_nothing_can_be_mounted_is_told(
+    kind: str, workspace: Path, state: Path
+) -> None:
+    for name in (".git/config", ".git/HEAD", "sub/.git/hooks/x.sample", "a/.idea/deep/er/x.xml", ".env"):
+        put(workspace / name, "old")
+    sandbox = await make(kind, workspace, state)
+    assert await run(sandbox, "echo x > .git/HEAD") == ""  # git itself changes that with every commit
+    said = await run(
+        sandbox, "echo x > .git/config; echo x > sub/.git/hooks/pre-commit; echo x > a/.idea/deep/er/x.xml"
+    )
+    assert "changed .git (" in said
+    assert "sub/.git (" in said
+    assert "a/.idea (" in said
+    assert "replaced by a link .git" in await run(sandbox, "mv .git old; ln -s old .git")
     await sandbox.close()
 
 
@@ -329,6 +356,39 @@ async def test_what_the_background_makes_is_told_at_once(kind: str, workspace: P
     assert "created .husky" in told[0]
 
 
+@CONFINED
+async def test_what_a_command_makes_displaces_no_guard(kind: str, workspace: Path, state: Path) -> None:
+    put(workspace / "a/b/.env", SECRET)
+    put(workspace / "a/b/.git/config", "old")
+    sandbox = await make(kind, workspace, state)
+    await sandbox.run("for i in $(seq 250); do mkdir -p $i/.git; done; mv a c")
+    done = await sandbox.run("cat c/b/.env; echo evil >> c/b/.git/config")
+    await sandbox.close()
+    assert SECRET not in done.output
+    assert (workspace / "c/b/.git/config").read_text() == "old"
+
+
+@CONFINED
+async def test_guards_hold_where_the_kernel_tells_of_no_changes(
+    kind: str, workspace: Path, state: Path
+) -> None:
+    put(workspace / ".env", "old")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # until the person's limit is used up
+            while True:
+                stack.callback(Inotify().close)
+        sandbox = await make(kind, workspace, state)
+        script = "while sleep 5; do cat .env; done 2>/dev/null"
+        output, hint, told = await beside(
+            sandbox, script, lambda: save(workspace / ".env", SECRET), background=True
+        )
+        assert "created sub/.vscode" in await run(sandbox, "mkdir -p sub/.vscode")
+        await sandbox.close()
+    assert SECRET not in output
+    assert "ended because .env was replaced" in hint
+    assert "replaced .env" in told
+
+
 # -- mounts ----------------------------------------------------------------------------------------
 
 
@@ -345,14 +405,6 @@ async def test_what_is_mounted_is_what_was_looked_at(
     swapped = [workspace / "fixed", workspace / "sub/.vscode", outside]
     for place in swapped:
         Path(f"{place}.link").symlink_to(home / ".ssh")
-    stop = threading.Event()
-
-    def swap() -> None:
-        while not stop.is_set():
-            for place in swapped:
-                exchange(place, Path(f"{place}.link"))
-
-    racing = threading.Thread(target=swap)
     sandbox = await make(
         kind,
         workspace,
@@ -360,7 +412,7 @@ async def test_what_is_mounted_is_what_was_looked_at(
         read_only_paths=(workspace / "fixed",),
         writable_paths=(workspace.parent / "shared", outside),
     )
-    racing.start()
+    racing = subprocess.Popen([sys.executable, "-c", SWAP, *map(str, swapped)])
     try:
         for _ in range(30 if kind == "bubblewrap" else 4):
             try:
@@ -370,8 +422,8 @@ async def test_what_is_mounted_is_what_was_looked_at(
                 continue
             assert SECRET not in done.output
     finally:
-        stop.set()
-        racing.join()
+        racing.kill()
+        racing.wait()
         await sandbox.close()
     assert (home / ".ssh/config").read_text() == SECRET
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.story import Person, call, story
 
-from pygent.events import ToolFinished
+from pygent.events import Notice, ToolFinished
 from pygent.records import Decision
 from pygent.replay import Reply, ScriptedCall
 
@@ -142,3 +142,26 @@ async def test_a_search_passes_over_secrets(workspace: Path) -> None:
     async with story(workspace, call("grep", pattern="needle"), DONE) as tale:
         await tale.app.sessions.new(tale.folder).chat("go")
         assert tale.last_result() == "a:1:needle"
+
+
+async def test_what_becomes_of_protected_files_is_told_to_people_and_the_model(workspace: Path) -> None:
+    person = Person()
+    async with story(workspace, call("bash", cmd="mkdir -p sub/.vscode"), DONE, person=person) as tale:
+        await tale.app.sessions.new(tale.folder).chat("go")
+        assert "created sub/.vscode" in tale.last_result()
+    told = [notice for notice in person.of(Notice) if notice.code == "protected"]
+    assert [notice.level for notice in told] == ["warning"]
+    assert "created sub/.vscode" in told[0].text
+
+
+async def test_what_the_background_makes_is_told_to_people_and_the_model(workspace: Path) -> None:
+    person = Person()
+    start = call("bash", cmd="mkdir .husky; exec sleep 60", background=True)
+    stop = call("stop_command", command_id="cmd_1")
+    async with story(workspace, start, DONE, stop, DONE, person=person) as tale:
+        session = tale.app.sessions.new(tale.folder)
+        await session.chat("go")
+        await person.until(Notice, code="protected")
+        await session.chat("stop it")
+        assert "created .husky" in str(tale.server.requests[-1]["messages"])
+    assert "created .husky" in "".join(notice.text for notice in person.of(Notice))

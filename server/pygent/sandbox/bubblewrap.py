@@ -21,7 +21,7 @@ from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, crede
 from pygent.sandbox.cgroup import Cgroup
 from pygent.sandbox.disk import Disk
 from pygent.sandbox.environment import environment
-from pygent.sandbox.guards import Guards, Taken
+from pygent.sandbox.guards import Guards
 from pygent.sandbox.host import AGENT, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
@@ -29,6 +29,7 @@ from pygent.sandbox.pins import Pins
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import limited, set_up, told
+from pygent.sandbox.survey import Taken
 
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),

@@ -13,9 +13,9 @@ from typing import Any
 
 from pygent.files import write_chosen
 from pygent.sandbox import seccomp
-from pygent.sandbox.guards import Taken
 from pygent.sandbox.owner import process_identity
 from pygent.sandbox.profile import Profile
+from pygent.sandbox.survey import Taken
 from pygent.sandbox.tree import descendants
 
 LABEL = "dev.pygent.sandbox"

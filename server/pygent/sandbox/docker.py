@@ -18,13 +18,14 @@ from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
 from pygent.sandbox.environment import environment
 from pygent.sandbox.execs import Execs
-from pygent.sandbox.guards import NOTHING, Guards, Taken
+from pygent.sandbox.guards import Guards
 from pygent.sandbox.host import disk_of
 from pygent.sandbox.line import Line
 from pygent.sandbox.output import Output
 from pygent.sandbox.process import result
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import set_up
+from pygent.sandbox.survey import NOTHING, Taken
 from pygent.sandbox.watchdog import watched
 
 Connection: TypeAlias = Line | Execs

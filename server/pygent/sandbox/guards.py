@@ -11,45 +11,23 @@ import asyncio
 import contextlib
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pygent import files, programs
 from pygent.protected import acts
 from pygent.sandbox.marks import Marks
 from pygent.sandbox.profile import Profile
-from pygent.sandbox.survey import Entry, Identity, Survey
+from pygent.sandbox.survey import Entry, Identity, Survey, Taken
 
 MOST_MOUNTS = 200
-"""Mounts of protected entries for one command, those near the root first; each costs 0.1 ms."""
+"""Mounts of protected entries for one command; each costs 0.1 ms and a file handle."""
 MOST_NAMED = 20
 """Names in one report."""
+REST, LONGEST_PAUSE = 3, 0.05
+"""How many times as long as a check took the next one waits, and seconds that it waits at most."""
 ASK = 0.25
 """Seconds between two looks beside a running command where the kernel tells nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What there was when a command started, by names relative to the root.
-
-    `kept` can't be changed and `hidden` not be read, as long as the entries have these identities;
-    `opened` is what the settings let commands change below `kept`.  `loose` are marks of the contents of
-    what nothing holds.
-    """
-
-    kept: Mapping[str, Identity]
-    hidden: Mapping[str, Identity]
-    opened: tuple[str, ...]
-    loose: Mapping[str, str] = field(compare=False)
-    there: frozenset[str] = field(compare=False)
-
-    @property
-    def mounted(self) -> dict[str, Identity]:
-        """Everything that is held."""
-        return {**self.kept, **self.hidden}
-
-
-NOTHING = Taken({}, {}, (), {}, frozenset())
 
 
 @dataclass(slots=True, eq=False)
@@ -67,15 +45,17 @@ class Guards:
     def __init__(self, profile: Profile, *, confined: bool = True) -> None:
         self._root = profile.root
         self._confined = confined
-        self._survey = Survey(profile.root)
+        self._survey = Survey(profile.root, self._given_up)
         self._marks = Marks(profile.root)
         self._first = asyncio.Lock()
+        self._seen: dict[Identity, int] = {}
         self._running: list[_Running] = []
         self._last: Mapping[str, Entry] | None = None
+        self._heard: int | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         within = [path for path in profile.limits.read_only_paths if profile.root in path.parents]
         self._named = [self._name(path) for path in [*within, *programs.own_files(profile.root)]]
-        self._readable = {self._name(path) for path in within}
         self._writable = {
             self._name(path) for path in profile.limits.writable_paths if profile.root in path.parents
         }
@@ -138,8 +118,7 @@ class Guards:
     def _take(self, entries: Mapping[str, Entry]) -> Taken:
         kept = self._named_now()
         hidden: dict[str, Identity] = {}
-        names = sorted(entries, key=lambda name: (name.count("/"), entries[name].kind, name))
-        for name in names:
+        for name in self._in_turn(entries):
             entry = entries[name]
             if self._is_opened(name) or len(kept) + len(hidden) >= MOST_MOUNTS:
                 continue
@@ -152,8 +131,9 @@ class Guards:
                 identity = entry.identity
             if entry.kind == "code":
                 kept[name] = identity
-            elif entry.kind == "secret" and name not in self._readable:
+            elif entry.kind == "secret":
                 hidden[name] = identity
+                kept.pop(name, None)  # a stranger's settings may name it in read_only_paths
         held = {*kept, *hidden} if self._confined else set(hidden)
         loose = {name: entry for name, entry in entries.items() if name not in held}
         return Taken(
@@ -162,6 +142,14 @@ class Guards:
             tuple(sorted(name for name in self._writable if _below(name, kept))),
             self._marks.of(loose),
             frozenset(entries),
+        )
+
+    def _in_turn(self, entries: Mapping[str, Entry]) -> list[str]:
+        """Secrets first, then what has been there for longest: what a command makes displaces no guard."""
+        for name in sorted(entries, key=lambda name: (name.count("/"), name)):
+            self._seen.setdefault(entries[name].identity, len(self._seen))
+        return sorted(
+            entries, key=lambda name: (entries[name].kind != "secret", self._seen[entries[name].identity])
         )
 
     def _named_now(self) -> dict[str, Identity]:
@@ -204,30 +192,55 @@ class Guards:
         return path.relative_to(self._root).as_posix()
 
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        if (handle := self._survey.handle) is not None:
-            loop.add_reader(handle, self._check)
-        else:
+        self._listen()
+        if self._survey.handle is None:
             self._asking = asyncio.create_task(self._ask())
 
     def _end(self) -> None:
-        if (handle := self._survey.handle) is not None:
-            asyncio.get_running_loop().remove_reader(handle)
+        self._unlisten()
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
 
+    def _listen(self) -> None:
+        self._pause = None
+        if (handle := self._survey.handle) is not None:
+            self._heard = handle
+            asyncio.get_running_loop().add_reader(handle, self._hear)
+
+    def _unlisten(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._heard is not None:
+            asyncio.get_running_loop().remove_reader(self._heard)
+            self._heard = None
+
+    def _given_up(self) -> None:
+        if self._running:
+            self._unlisten()
+            self._asking = asyncio.create_task(self._ask())
+
+    def _hear(self) -> None:
+        """Check, and then leave the loop to others for a while: a command can make changes without end."""
+        loop = asyncio.get_running_loop()
+        self._unlisten()
+        began = loop.time()
+        self._check()
+        if self._running and self._survey.handle is not None:
+            self._pause = loop.call_later(min(LONGEST_PAUSE, REST * (loop.time() - began)), self._listen)
+
     async def _ask(self) -> None:
+        loop, pause = asyncio.get_running_loop(), ASK
         while True:
-            await asyncio.sleep(ASK)
+            await asyncio.sleep(pause)
+            began = loop.time()
             self._check()
+            pause = max(ASK, REST * (loop.time() - began))
 
     def _check(self) -> None:
         """End what runs beside an entry that it must not touch and that nothing holds any more."""
-        heard = self._survey.handle
         entries = self._survey.look()
-        if heard is not None and self._survey.handle is None:  # it had to give up listening
-            self._asking = asyncio.create_task(self._ask())
         named = {name: Entry("code", identity, 0) for name, identity in self._named_now().items()}
         if (entries := {**entries, **named}) == self._last:
             return
@@ -258,7 +271,7 @@ def _exposed(name: str, entry: Entry, running: _Running) -> str | None:
     if running.background and entry.kind == "secret" and name not in running.taken.there:
         return (
             f"It was ended because {name}, which may hold secrets, came up while it ran. Run it again; "
-            "sandbox.read_only_paths may name the file if commands are meant to read it."
+            "sandbox.writable_paths may name the file if commands are meant to use it."
         )
     return None
 

@@ -13,6 +13,8 @@ CREATE, DELETE, FROM, TO = 0x100, 0x200, 0x40, 0x80
 NAMES = CREATE | DELETE | FROM | TO
 ONLYDIR, DONT_FOLLOW, EXCL_UNLINK = 0x01000000, 0x02000000, 0x04000000
 OVERFLOW, IGNORED, ISDIR = 0x4000, 0x8000, 0x40000000
+MOST_READS = 16
+"""Reads that take in the whole queue (`max_queued_events`), but not what comes while they are made."""
 HEADER = struct.Struct("iIII")
 
 
@@ -40,7 +42,8 @@ class Inotify:
     def changes(self) -> Iterator[tuple[int, int, str]]:
         """What happened since the last call: the folder's number, flags, and the name in it."""
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.handle, 1 << 16):
+            for _ in range(MOST_READS):
+                data = os.read(self.handle, 1 << 16)
                 at = 0
                 while at < len(data):
                     number, flags, _, size = HEADER.unpack_from(data, at)

@@ -22,7 +22,7 @@ from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, credentials
 from pygent.sandbox.environment import environment
-from pygent.sandbox.guards import Guards, Taken
+from pygent.sandbox.guards import Guards
 from pygent.sandbox.host import ETC, ETC_FOLDERS, Private, disk_of, tools
 from pygent.sandbox.local import owner_of
 from pygent.sandbox.output import Output
@@ -30,6 +30,7 @@ from pygent.sandbox.owner import new_mark, reap
 from pygent.sandbox.process import Spawn, run_process
 from pygent.sandbox.profile import Profile
 from pygent.sandbox.shell import limited, set_up, told
+from pygent.sandbox.survey import Taken
 
 LAUNCHER = Path(__file__).with_name("confined.py")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/dev/random", "/dev/urandom", "/dev/zero")

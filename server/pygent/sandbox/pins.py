@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import subprocess
 from pathlib import Path
 
 from pygent import files
+from pygent.errors import SandboxUnavailable
 
 
 class Pins:
@@ -25,14 +27,20 @@ class Pins:
 
     def bind(self, place: Path, root: Path, target: str, *, writable: bool) -> list[str]:
         """The arguments that mount what lies at a place below `root`; none if nothing does any more.
+        Raises SandboxUnavailable.
 
         bwrap mounts by name what a handle is on, compares the two and ends if they are not the same.  One
         that can't mounts by name, a moment after the look.
         """
         try:
             handle = files.pinned(place, root)
-        except OSError:
-            return []
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return []
+            raise SandboxUnavailable(
+                f"{place} can't be looked at for the sandbox: {error.strerror}.",
+                "Raise the limit of open files (ulimit -n)." if error.errno == errno.EMFILE else None,
+            ) from error
         self.handles.append(handle)
         option = "--bind" if writable else "--ro-bind"
         if not self._by_handle:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,30 @@ class Entry:
     type: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What there was when a command started, by names relative to the root.
+
+    `kept` can't be changed and `hidden` not be read, as long as the entries have these identities;
+    `opened` is what the settings let commands change below `kept`.  `loose` are marks of the contents of
+    what nothing holds.
+    """
+
+    kept: Mapping[str, Identity]
+    hidden: Mapping[str, Identity]
+    opened: tuple[str, ...]
+    loose: Mapping[str, str] = field(compare=False)
+    there: frozenset[str] = field(compare=False)
+
+    @property
+    def mounted(self) -> dict[str, Identity]:
+        """Everything that is held."""
+        return {**self.kept, **self.hidden}
+
+
+NOTHING = Taken({}, {}, (), {}, frozenset())
+
+
 @dataclass(slots=True)
 class _Folder:
     """A folder as it was read: its inode and change time, its number in the queue, and what is in it."""
@@ -43,9 +68,13 @@ class _Folder:
 
 
 class Survey:
-    """The protected entries below a root, by their names relative to it."""
+    """The protected entries below a root, by their names relative to it.
 
-    def __init__(self, root: Path) -> None:
+    `given_up` is called before `handle` is closed because there are too many folders to hear of.
+    """
+
+    def __init__(self, root: Path, given_up: Callable[[], None] = lambda: None) -> None:
+        self._given_up = given_up
         self._root = root
         self._folders: dict[str, _Folder] = {}
         self._numbers: dict[int, str] = {}
@@ -170,6 +199,7 @@ class Survey:
         try:
             number = self._queue.add(handle)
         except OSError:  # too many: from now on we ask
+            self._given_up()
             self.close()
             return None
         self._numbers[number] = name
