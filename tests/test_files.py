@@ -130,6 +130,22 @@ def test_a_root_is_a_root_however_deep_or_named(tmp_path: Path) -> None:
         assert files.is_folder(root, root)
 
 
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("path", ["../outside/file", "x/../../outside/file", "..", "x/..", "../rooted/file"])
+def test_a_path_that_leads_out_is_refused(root: Path, call: str, path: str) -> None:
+    """Also for who did not resolve it before."""
+    for name in ("x", "tree", "../rooted"):
+        (root / name).mkdir()
+    (root / "plain").touch()
+    before = contents(root.parent / "outside")
+    if call in ("walk", "remove_tree"):
+        assert not CALLS[call](root / path, root)
+    else:
+        with pytest.raises(OSError, match=r"lies outside of|Is a directory"):
+            CALLS[call](root / path, root)
+    assert contents(root.parent / "outside") == before
+
+
 def test_a_root_that_is_gone_is_not_there(root: Path) -> None:
     root.rmdir()
     assert files.status(root / "x", root) is None

@@ -38,9 +38,7 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
 
     `make` makes folders that are missing; they belong to the root's owner.
     """
-    *folders, name = path.relative_to(root).parts or [""]
-    if not name:
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))  # the root itself
+    *folders, name = _parts(path, root)
     handle = _root(root)
     try:
         owner = os.fstat(handle) if make else None
@@ -218,6 +216,18 @@ def remove(path: Path, root: Path) -> None:
         if parent.name:
             with contextlib.suppress(OSError), folder_of(root / parent, root) as (folder, name):
                 os.rmdir(name, dir_fd=folder)
+
+
+def _parts(path: Path, root: Path) -> list[str]:
+    """The names that lead from a root to a path.  Raises OSError for the root itself and for others."""
+    if path == root:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # On text: `Path.relative_to` takes as long as opening the file, and knows no "..".
+    above, text = os.fspath(root).rstrip("/") + "/", os.fspath(path)
+    parts = text[len(above) :].split("/")
+    if not text.startswith(above) or ".." in parts:
+        raise OSError(errno.EXDEV, f"lies outside of {root}")
+    return parts
 
 
 def _root(root: Path) -> int:
