@@ -168,6 +168,18 @@ def test_what_the_person_chose_may_be_a_link_and_still_is_a_plain_file(root: Pat
     assert (root.parent / "outside/deep/new").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_chosen_path_is_opened_below_what_commands_can_write(root: Path) -> None:
+    outside = root.parent / "outside"
+    (root / "link").symlink_to(outside)
+    (outside / "back").symlink_to(root)
+    assert files.placed(root / "sub/file", root) == (root / "sub/file", root)
+    assert files.placed(outside / "back/file", root) == (root / "file", root)
+    assert files.placed(outside / "file", root) == (outside / "file", outside)
+    place, below = files.placed(root / "link/file", root)
+    with pytest.raises(OSError, match="Not a directory"):
+        files.read(place, below, LIMIT)
+
+
 def test_a_copy_has_a_limit_keeps_its_permissions_and_is_whole_or_nothing(root: Path) -> None:
     source = root / "source"
     source.write_bytes(b"x" * LIMIT)

@@ -65,6 +65,21 @@ def read_chosen(path: Path, limit: int) -> bytes:
         return b"".join(_pieces(handle, limit + 1))
 
 
+def placed(path: Path, *writable: Path) -> tuple[Path, Path]:
+    """A path that the person chose, as it really is, and the root below which to open it.
+
+    In one of the folders that are `writable` for commands that is this folder, and no link may lead on from
+    there; elsewhere it is the path's own folder, wherever links lead to it.
+    """
+    folder = Path(os.path.realpath(path.parent))
+    for root in writable:
+        if root in path.parents:
+            return path, root
+        if root == folder or root in folder.parents:
+            return folder / path.name, root
+    return folder / path.name, folder
+
+
 @contextlib.contextmanager
 def opened(path: Path, root: Path) -> Iterator[int]:
     """A handle of a plain file, for reading."""
@@ -159,9 +174,9 @@ def write_chosen(path: Path, data: bytes, mode: int | None = None) -> None:
 
     Its folder may be reached through links; the file itself may not be one.
     """
-    folder = Path(os.path.realpath(path.parent))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / path.name, data, mode, root=folder)
+    place, root = placed(path)
+    root.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, data, mode, root=root)
 
 
 def copy(
