@@ -13,7 +13,7 @@ from tests.lsp.wire import editor
 from tests.story import Person, call, story
 from tests.test_takeover import delegated
 
-from pygent import initial_files
+from pygent import Runtime, initial_files, snapshots
 from pygent.errors import PygentError, ToolError
 from pygent.folder import Folder, Launch
 from pygent.images import Images
@@ -251,3 +251,47 @@ async def test_what_a_task_leaves_is_collected_as_plain_files_or_refused(
         else:
             assert collect(task.id, "folder") == ["folder/plain"]
     assert SECRET not in repr([path.read_text() for path in workspace.rglob("*") if path.is_file()])
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_task_is_given_plain_files_or_nothing(
+    workspace: Path, outside: Path, tmp_path: Path, kind: str, whole: bool
+) -> None:
+    (workspace / "folder").mkdir()
+    (workspace / "folder/plain").write_text("plain")
+    HOSTILE[kind](workspace / "folder/odd", outside)
+    place = tmp_path / "task/workspace"
+    giving = snapshots.give(Workspace(workspace), place, ["folder"], whole=whole)
+    if kind == "a huge file":
+        with pytest.raises(PygentError, match="folder/odd: File too large") as caught:
+            await giving
+        assert caught.value.fix == "Add it to .gitignore."
+        assert not place.exists()
+    else:
+        await giving
+        assert [path.name for path in place.rglob("*") if not path.is_dir()] == ["plain"]
+
+
+def test_scripts_copy_in_and_out_through_no_link(workspace: Path, outside: Path, tmp_path: Path) -> None:
+    begin = tmp_path / "begin"
+    begin.write_text("begin")
+    (workspace / "folder").mkdir()
+    (workspace / "folder/begin").symlink_to(outside / "new")
+    (workspace / "folder/secret").symlink_to(outside / "secret")
+    os.mkfifo(workspace / "folder/pipe")
+    (workspace / "folder/plain").write_text("plain")
+    runtime = Runtime(use_docker=False, workspace=workspace)
+    try:
+        with pytest.raises(PygentError, match="Not a plain file"):
+            runtime.upload_file(begin, "folder")
+        with pytest.raises(PygentError, match="outside the workspace"):
+            runtime.upload_file(begin, "folder/secret")
+        assert runtime.export_file("folder", tmp_path / "exported") == "Exported folder"
+        assert runtime.upload_file(begin) == "Uploaded begin"
+    finally:
+        runtime.cleanup()
+    assert names_of(outside) == ["secret"]
+    assert names_of(tmp_path / "exported") == ["begin", "plain", "secret"]
+    assert os.readlink(tmp_path / "exported/secret") == str(outside / "secret")
+    assert (workspace / "begin").read_text() == "begin"

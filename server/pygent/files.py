@@ -195,10 +195,12 @@ def copy(
     """
     with opened(source, source_root) as handle:
         found, left = os.fstat(handle), sys.maxsize if limit is None else limit
+        if found.st_size > left:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with _replacing(target, target_root, stat.S_IMODE(found.st_mode) & 0o777) as copied:
             for piece in _pieces(handle, left + 1):
                 left -= len(piece)
-                if left < 0:
+                if left < 0:  # it grows
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
                 _put(copied, piece)
             if times:
