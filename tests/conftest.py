@@ -106,3 +106,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 def python(*arguments: str) -> list[str]:
     """A command that runs this interpreter."""
     return [sys.executable, *arguments]
+
+
+def installed(name: str) -> str:
+    """A program of the package, as a person starts it: the folder that it is started in is on no search path."""
+    return str(Path(sys.executable).parent / name)

@@ -130,6 +130,22 @@ def test_a_root_is_a_root_however_deep_or_named(tmp_path: Path) -> None:
         assert files.is_folder(root, root)
 
 
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("path", ["../outside/file", "x/../../outside/file", "..", "x/..", "../rooted/file"])
+def test_a_path_that_leads_out_is_refused(root: Path, call: str, path: str) -> None:
+    """Also for who did not resolve it before."""
+    for name in ("x", "tree", "../rooted"):
+        (root / name).mkdir()
+    (root / "plain").touch()
+    before = contents(root.parent / "outside")
+    if call in ("walk", "remove_tree"):
+        assert not CALLS[call](root / path, root)
+    else:
+        with pytest.raises(OSError, match=r"lies outside of|Is a directory"):
+            CALLS[call](root / path, root)
+    assert contents(root.parent / "outside") == before
+
+
 def test_a_root_that_is_gone_is_not_there(root: Path) -> None:
     root.rmdir()
     assert files.status(root / "x", root) is None
@@ -150,6 +166,18 @@ def test_what_the_person_chose_may_be_a_link_and_still_is_a_plain_file(root: Pat
     files.write_chosen(root / "here/deep/new", b"mine", 0o600)
     assert (root.parent / "outside/deep/new").read_bytes() == b"mine"
     assert (root.parent / "outside/deep/new").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_chosen_path_is_opened_below_what_commands_can_write(root: Path) -> None:
+    outside = root.parent / "outside"
+    (root / "link").symlink_to(outside)
+    (outside / "back").symlink_to(root)
+    assert files.placed(root / "sub/file", root) == (root / "sub/file", root)
+    assert files.placed(outside / "back/file", root) == (root / "file", root)
+    assert files.placed(outside / "file", root) == (outside / "file", outside)
+    place, below = files.placed(root / "link/file", root)
+    with pytest.raises(OSError, match="Not a directory"):
+        files.read(place, below, LIMIT)
 
 
 def test_a_copy_has_a_limit_keeps_its_permissions_and_is_whole_or_nothing(root: Path) -> None:

@@ -38,9 +38,7 @@ def folder_of(path: Path, root: Path, *, make: bool = False) -> Iterator[tuple[i
 
     `make` makes folders that are missing; they belong to the root's owner.
     """
-    *folders, name = path.relative_to(root).parts or [""]
-    if not name:
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))  # the root itself
+    *folders, name = _parts(path, root)
     handle = _root(root)
     try:
         owner = os.fstat(handle) if make else None
@@ -65,6 +63,21 @@ def read_chosen(path: Path, limit: int) -> bytes:
     """
     with _opened(os.fspath(path), None, follow=True) as handle:
         return b"".join(_pieces(handle, limit + 1))
+
+
+def placed(path: Path, *writable: Path) -> tuple[Path, Path]:
+    """A path that the person chose, as it really is, and the root below which to open it.
+
+    In one of the folders that are `writable` for commands that is this folder, and no link may lead on from
+    there; elsewhere it is the path's own folder, wherever links lead to it.
+    """
+    folder = Path(os.path.realpath(path.parent))
+    for root in writable:
+        if root in path.parents:
+            return path, root
+        if root == folder or root in folder.parents:
+            return folder / path.name, root
+    return folder / path.name, folder
 
 
 @contextlib.contextmanager
@@ -161,9 +174,9 @@ def write_chosen(path: Path, data: bytes, mode: int | None = None) -> None:
 
     Its folder may be reached through links; the file itself may not be one.
     """
-    folder = Path(os.path.realpath(path.parent))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / path.name, data, mode, root=folder)
+    place, root = placed(path)
+    root.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, data, mode, root=root)
 
 
 def copy(
@@ -182,10 +195,12 @@ def copy(
     """
     with opened(source, source_root) as handle:
         found, left = os.fstat(handle), sys.maxsize if limit is None else limit
+        if found.st_size > left:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with _replacing(target, target_root, stat.S_IMODE(found.st_mode) & 0o777) as copied:
             for piece in _pieces(handle, left + 1):
                 left -= len(piece)
-                if left < 0:
+                if left < 0:  # it grows
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
                 _put(copied, piece)
             if times:
@@ -286,6 +301,18 @@ def remove(path: Path, root: Path) -> None:
         if parent.name:
             with contextlib.suppress(OSError), folder_of(root / parent, root) as (folder, name):
                 os.rmdir(name, dir_fd=folder)
+
+
+def _parts(path: Path, root: Path) -> list[str]:
+    """The names that lead from a root to a path.  Raises OSError for the root itself and for others."""
+    if path == root:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # On text: `Path.relative_to` takes as long as opening the file, and knows no "..".
+    above, text = os.fspath(root).rstrip("/") + "/", os.fspath(path)
+    parts = text[len(above) :].split("/")
+    if not text.startswith(above) or ".." in parts:
+        raise OSError(errno.EXDEV, f"lies outside of {root}")
+    return parts
 
 
 def _root(root: Path) -> int:

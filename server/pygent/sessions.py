@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ class Sessions:
 
         Raises PygentError for a folder that can't be a workspace.
         """
-        key = Path(root).resolve()
+        key = Path(os.path.realpath(root))
         folder = self._folders.get(key)
         if folder is None:
             folder = self._folders[key] = Folder(key, self.launch, editor=editor, trusted=trusted)

@@ -47,7 +47,9 @@ async def give(workspace: Workspace, place: Path, names: Sequence[str], *, whole
         raise PygentError("denied", str(error)) from error
     except OSError as error:
         shutil.rmtree(place.parent, ignore_errors=True)
-        raise PygentError("conflict", f"The task's workspace can't be made: {error}.") from error
+        why = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        fix = "Add it to .gitignore." if error.errno == errno.EFBIG else None
+        raise PygentError("conflict", f"The task's workspace can't be made: {why}.", fix) from error
 
 
 def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import python
+from tests.conftest import installed, python
 
 from pygent.lsp.transport import FrameReader, frame
 from pygent.replay import ReplayServer, Reply, Script
@@ -145,25 +146,32 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def server(
-    folder: Path, *arguments: str, base_url: str = "http://127.0.0.1:9/v1", **env: str
+    folder: Path,
+    *arguments: str,
+    base_url: str = "http://127.0.0.1:9/v1",
+    under: Sequence[str] = (),
+    **env: str,
 ) -> AsyncIterator[Wire]:
-    """A server process and its connection."""
+    """A server process and its connection; `under` is a program that starts it."""
     own = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, "PYGENT_USE_DOCKER": "0"}
     process = await asyncio.create_subprocess_exec(
-        *python("-m", "pygent.lsp", *(arguments or ("--stdio",))),
+        *under,
+        *([installed("pygent-server")] if under else python("-m", "pygent.lsp")),
+        *(arguments or ("--stdio",)),
         cwd=folder,
         env={**os.environ, **own, **env},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=1 << 26,
+        start_new_session=bool(under),
     )
     wire = Wire(process)
     try:
         yield wire
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL) if under else process.kill()
         await process.wait()
         await wire._reading
         assert process.stderr is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,7 +160,7 @@ class Buffers:
 
     def at(self, path: Path) -> Buffer | None:
         """The open document of a file."""
-        places = (path, path.resolve())
+        places = (path, Path(os.path.realpath(path)))  # a loop of links resolves to itself
         return next((one for one in self._open.values() if one.path in places), None)
 
     def opened(self, params: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,8 +148,8 @@ class Folders:
         said = self._server.options.trusted
         if isinstance(said, bool):
             return True if said else None
-        real = path.resolve()
-        return True if any((one := path_of(uri)) and one.resolve() == real for uri in said) else None
+        real = os.path.realpath(path)
+        return True if any((one := path_of(uri)) and os.path.realpath(one) == real for uri in said) else None
 
 
 def _is_there(path: Path) -> bool:

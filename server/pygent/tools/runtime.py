@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pygent import file_trees, files
+from pygent import file_trees
 from pygent.errors import PygentError, ToolError
 from pygent.sandbox import CommandResult, Sandbox
 from pygent.tools.bans import banned
@@ -105,7 +105,7 @@ class Runtime:
     def export_file(self, path: str | Path, dest: str | Path) -> str:
         """Copy a file or folder out of the workspace; links stay links."""
         source = self._resolve(path)
-        if files.status(source, self.base_dir) is None:
+        if not (_called(self._workspace.is_file, source) or _called(self._workspace.is_folder, source)):
             return f"file {path} not found"
         target = Path(os.path.realpath(Path(dest).expanduser()))
         if target.is_dir() and _called(self._workspace.is_file, source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -180,7 +181,7 @@ class Conversations:
         path = path_of(uri)
         if path is None:
             return None
-        real = Path(path).resolve()
+        real = Path(os.path.realpath(path))
         holds = [folder for folder in self._server.folders() if folder.root in real.parents]
         return max(holds, key=lambda folder: len(folder.root.parts), default=None)
 

@@ -118,7 +118,7 @@ def dotenv(server: PygentServer, document: Document) -> Buffer:
 def on_disk(path: Path, encoding: str) -> Buffer:
     """A file as if it was open."""
     try:
-        # Only places in the text get further, and a link to it is the person's.
+        # Only offsets into the text leave here, so a link that the person made may be followed.
         text = files.read_chosen(path, MAX_TEXT).decode("utf-8-sig", "replace")
     except (OSError, ValueError):
         text = ""
