@@ -60,15 +60,35 @@ class Git:
 
 
 NAMES = st.sampled_from(
-    [b"a", b"b", b"a.b", b"a b", b"-a", b"a\nb", b"\xff\xfe", "żółw".encode(), b'"q"', b"tab\t", b"A", b"*"]
-    + [b"build", b"x.log", b"\\", b"a-", b"a0", b":(top)", b"\x01", b" "]
+    [
+        b"a",
+        b"b",
+        b"a.b",
+        b"a b",
+        b"-a",
+        b"a\nb",
+        b"\xff\xfe",
+        "żółw".encode(),
+        b'"q"',
+        b"tab\t",
+        b"A",
+        b"*",
+        b"build",
+        b"x.log",
+        b"\\",
+        b"a-",
+        b"a0",
+        b":(top)",
+        b"\x01",
+        b" ",
+    ]
 )
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
 LINES = st.lists(
     st.sampled_from([b"one", b"two", b"three", b"\r", b"$Id$", b"\xff", b"@@ -1 +1 @@"]), max_size=9
 )
 CONTENTS = st.one_of(
-    LINES.map(lambda lines: b"\n".join(lines)),
+    LINES.map(b"\n".join),
     LINES.map(lambda lines: b"".join(line + b"\r\n" for line in lines)),
     st.binary(max_size=300),
 )
@@ -88,8 +108,14 @@ PATTERNS = st.sampled_from(
         "[ab]",
         "a?b",
         "\\*",
+        "#a",
+        "!build",
+        "b/",
+        "/*/a",
+        "a*",
+        "!a/b",
+        "żółw",
     ]
-    + ["#a", "!build", "b/", "/*/a", "a*", "!a/b", "żółw"]
 )
 IGNORES = st.lists(PATTERNS, max_size=4).map(lambda lines: "\n".join(lines).encode())
 THINGS = st.one_of(
