@@ -23,16 +23,13 @@ def unsaved(workspace: Workspace) -> dict[Path, str]:
     return {path: documents.text(path) or "" for path in dirty}
 
 
-async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole: bool) -> None:
-    """Give a task's workspace the whole of another, or these files of it, with its unsaved buffers.
+async def give(workspace: Workspace, place: Path, files: Sequence[str]) -> None:
+    """Give a task's workspace these files of another, with its unsaved buffers.
 
     Raises PygentError: `denied` for a path that leads out, `notFound` for a missing file, `conflict`.
     """
     inside = unsaved(workspace)
     try:
-        if whole:
-            await asyncio.to_thread(copy_all, workspace.root, place, inside)
-            return
         chosen = [workspace.resolve(name) for name in files]
         if missing := [str(path) for path in chosen if not path.exists()]:
             raise PygentError("notFound", f"There is no {missing[0]}.", "Name existing files.")
@@ -42,17 +39,6 @@ async def give(workspace: Workspace, place: Path, files: Sequence[str], *, whole
     except OSError as error:
         shutil.rmtree(place.parent, ignore_errors=True)
         raise PygentError("conflict", f"The task's workspace can't be made: {error}.") from error
-
-
-def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
-    """Copy the whole workspace into an empty folder, with unsaved buffers in place of their files.
-
-    Ignored files are left out and links are not followed.  Raises OSError.
-    """
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in walk(root, root):
-        _copy(path, target / path.relative_to(root))
-    _lay_over(root, target, buffers)
 
 
 def copy_some(root: Path, target: Path, files: Sequence[Path], buffers: Mapping[Path, str]) -> None:
