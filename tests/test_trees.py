@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pygent.shadow import Shadow
+from pygent.trees.difference import MANY_LINES, is_hard
 from pygent.trees.merge import merged
 
 ENV = {
@@ -251,3 +253,38 @@ def test_texts_are_merged_as_git_merges_them(base: bytes, ours: bytes, theirs: b
 @pytest.mark.parametrize("data", [b"a\0b", b"a" * 8000 + b"\0"])
 def test_what_is_no_text_is_not_merged(data: bytes) -> None:
     assert merged(data, data + b"1", data + b"2") is None
+
+
+async def test_texts_that_take_too_long_to_compare_are_compared_as_a_whole(
+    workspace: Path, home: Path
+) -> None:
+    """A million repeated lines in another order would hold up the server for minutes."""
+    one, two = (bytes(random.Random(n).choices(b"abcdefgh\n", k=4_000_000)) for n in (1, 2))
+    shadow, file = Shadow(home / "shadow.git"), workspace / "file"
+    trees = []
+    for text in (one, two):
+        file.write_bytes(text)
+        trees.append(await shadow.take(workspace))
+    (entry,) = await shadow.entries(*trees)
+    assert (entry.added, entry.removed) == (None, None)
+    assert "Binary files a/file and b/file differ" in await shadow.diff(*trees)
+    assert await shadow.merge(one, two, one[:-9]) is None
+    git = Git(home / "git", workspace)
+    git.tree()
+    file.write_bytes(one)
+    assert git.tree() == trees[0]
+    assert git.applied(trees[0], await shadow.patch(*trees)) == trees[1]
+    assert await shadow.merge(one, b"new\n" + one, one) == b"new\n" + one
+
+
+LONG = b"same\n" * (MANY_LINES + 1)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=9), st.binary(max_size=9), st.sampled_from([b"", b"x\n" * (MANY_LINES + 9)]))
+def test_what_texts_have_in_common_at_their_ends_counts_for_nothing(
+    one: bytes, two: bytes, more: bytes
+) -> None:
+    old, new = LONG + b"-" + one + LONG, LONG + b"+" + two + more + LONG
+    assert not is_hard(old, new)
+    assert is_hard(old + b"1", new + b"2")
