@@ -323,7 +323,8 @@ async def _in_thread(work: Callable[[Stop], Made], timeout: float | None = None)
         stop.cancelled = True
         if not running.cancel():
             await asyncio.wait({answer})
-            answer.cancelled() or answer.exception()  # nobody waits for it, so asyncio would log it
+            if not answer.cancelled():
+                answer.exception()  # asked for, so that asyncio does not log it as lost
         raise
 
 
