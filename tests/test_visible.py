@@ -35,7 +35,7 @@ def test_what_differs_looks_different(one: str, other: str) -> None:
 def test_nothing_unseen_is_left(char: str) -> None:
     shown = visible(char)
     hidden = unicodedata.category(char)[0] in "CZ" or HIDDEN.match(char) is not None
-    assert (shown != char) == (hidden and char not in " \n\t" or char in "\u2800\ufffc\U00016fe4\U0001d159")
+    assert (shown != char) == ((hidden and char not in " \n\t") or char in "\u2800\ufffc\U00016fe4\U0001d159")
 
 
 @pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"{ord(char):x}")

@@ -246,7 +246,7 @@ class Tasks:
         whole = request.isolation != "files" and not (request.isolation is None and request.files)
         if whole:
             return await self._shadow.whole(workspace.root, snapshots.unsaved(workspace))
-        await snapshots.give(workspace, place, request.files, whole=False)
+        await snapshots.give(workspace, place, request.files)
         try:
             return await self._shadow.take(place)
         except PygentError:

@@ -8,6 +8,7 @@ sensible size is passed over.  Names are bytes here, as git compares them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pygent import files
 from pygent.wildmatch import Uncompilable, translate
 
 MAX_BYTES = 512 * 1024
-MAX_PATTERNS = 5000
+MAX_PATTERNS = 2000
 """A `.gitignore` beyond these is passed over: a stranger's would hold the server up."""
 MAX_DEPTH = 120
 """Folders further down are passed over: each level keeps a handle open."""
@@ -71,11 +72,13 @@ class Rules:
 
     @classmethod
     def parse(cls, data: bytes) -> Rules | None:
-        """None where nothing is said."""
+        """None where nothing is said, or too much."""
         lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        if sum(line[:1] not in (b"", b"\r", b"#") for line in lines) > MAX_PATTERNS:
+            return None
         found = [Pattern.parse(line.removesuffix(b"\r"), n) for n, line in enumerate(lines)]
         patterns = [pattern for pattern in found if pattern is not None]
-        return cls(patterns) if 0 < len(patterns) <= MAX_PATTERNS else None
+        return cls(patterns) if patterns else None
 
     def verdict(self, path: bytes, name: bytes, is_folder: bool) -> bool | None:
         """Whether a path below the folder of the rules is left out; None if they don't say."""
@@ -94,7 +97,7 @@ class _Group:
 
     patterns: list[tuple[int, Pattern]]
     _literal: dict[bytes, list[tuple[int, Pattern]]] = field(init=False)
-    _wild: list[tuple[int, Pattern, re.Pattern[bytes]]] = field(init=False)
+    _wild: list[tuple[int, Pattern, bytes]] = field(init=False)
     _any: re.Pattern[bytes] | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,8 +106,8 @@ class _Group:
             if pattern.wildcard is None:
                 self._literal.setdefault(pattern.text, []).append((number, pattern))
             else:
-                self._wild.append((number, pattern, re.compile(pattern.wildcard, re.DOTALL)))
-        alternatives = b"|".join(compiled.pattern for _, _, compiled in self._wild)
+                self._wild.append((number, pattern, pattern.wildcard))
+        alternatives = b"|".join(wildcard for _, _, wildcard in self._wild)
         self._any = re.compile(alternatives, re.DOTALL) if alternatives else None
 
     def last(self, text: bytes, is_folder: bool) -> tuple[int, Pattern] | None:
@@ -116,12 +119,17 @@ class _Group:
                 break
         if self._any is None or not self._any.match(text):
             return found
-        for number, pattern, compiled in reversed(self._wild):
+        for number, pattern, wildcard in reversed(self._wild):
             if found is not None and number < found[0]:
                 break
-            if (is_folder or not pattern.only_folders) and compiled.match(text):
+            if (is_folder or not pattern.only_folders) and _compiled(wildcard).match(text):
                 return number, pattern
         return found
+
+
+@functools.lru_cache(4096)
+def _compiled(wildcard: bytes) -> re.Pattern[bytes]:
+    return re.compile(wildcard, re.DOTALL)
 
 
 Stack: TypeAlias = "tuple[tuple[int, Rules], ...]"

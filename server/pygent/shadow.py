@@ -237,7 +237,8 @@ class Shadow:
             if not (self._folder / "HEAD").exists():
                 return 0
             self._remove_strays()
-            alone = functools.partial(self._locked, fcntl.LOCK_EX, Stop(PATIENCE))
+            patience = Stop(PATIENCE, "Waiting for a moment without a snapshot")
+            alone = functools.partial(self._locked, fcntl.LOCK_EX, patience)
             return cleanup.clean(self._folder, wanted, limit, KEPT, alone)
 
         return await _in_thread(work)
@@ -322,6 +323,8 @@ async def _in_thread(work: Callable[[Stop], Made], timeout: float | None = None)
         stop.cancelled = True
         if not running.cancel():
             await asyncio.wait({answer})
+            if not answer.cancelled():
+                answer.exception()  # asked for, so that asyncio does not log it as lost
         raise
 
 

@@ -29,16 +29,13 @@ def unsaved(workspace: Workspace) -> dict[Path, str]:
     return {path: documents.text(path) or "" for path in dirty}
 
 
-async def give(workspace: Workspace, place: Path, names: Sequence[str], *, whole: bool) -> None:
-    """Give a task's workspace the whole of another, or these files of it, with its unsaved buffers.
+async def give(workspace: Workspace, place: Path, names: Sequence[str]) -> None:
+    """Give a task's workspace these files of another, with its unsaved buffers.
 
     Raises PygentError: `denied` for a path that leads out, `notFound` for a missing file, `conflict`.
     """
     inside = unsaved(workspace)
     try:
-        if whole:
-            await asyncio.to_thread(copy_all, workspace.root, place, inside)
-            return
         chosen = [workspace.resolve(name) for name in names]
         if missing := [path for path in chosen if not (workspace.is_file(path) or workspace.is_folder(path))]:
             raise PygentError("notFound", f"There is no {missing[0]}.", "Name existing files.")
@@ -50,17 +47,6 @@ async def give(workspace: Workspace, place: Path, names: Sequence[str], *, whole
         why = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         fix = "Add it to .gitignore." if error.errno == errno.EFBIG else None
         raise PygentError("conflict", f"The task's workspace can't be made: {why}.", fix) from error
-
-
-def copy_all(root: Path, target: Path, buffers: Mapping[Path, str]) -> None:
-    """Copy the whole workspace into an empty folder, with unsaved buffers in place of their files.
-
-    Ignored files are left out and links are not followed.  Raises OSError.
-    """
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in walk(root, root):
-        _copy(path, root, target)
-    _lay_over(root, target, buffers)
 
 
 def copy_some(root: Path, target: Path, chosen: Sequence[Path], buffers: Mapping[Path, str]) -> None:

@@ -124,7 +124,7 @@ COMMANDS: dict[str, Word] = {
     ),
     "doctor": Word(
         "check the set-up and say how to mend it",
-        "Looks at everything that a turn needs: settings, trust, key, endpoint, model, sandbox, git, "
+        "Looks at everything that a turn needs: settings, trust, key, endpoint, model, sandbox, snapshots, "
         "terminal. The exit code is 1 if something fails.",
         (("pygent doctor", "check this folder"), ("pygent doctor --json", "for a script")),
     ),

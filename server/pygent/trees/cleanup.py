@@ -172,6 +172,9 @@ def _remove(folder: Path, going: Sequence[_Stored], safe: set[bytes], made: set[
     again: set[bytes] = set()
     _mark(_young_trees(_stored(objects.folder), since, objects), again, objects)
     (folder / "cleaned").touch()
+    # An older Pygent told git by references what is wanted.
+    shutil.rmtree(folder / "refs" / "snapshots", ignore_errors=True)
+    (folder / "packed-refs").unlink(missing_ok=True)
     for one in going:
         saved = (again - safe) & one.sizes.keys()
         if not (saved or one.is_young(since) or one.path in made):

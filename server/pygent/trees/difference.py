@@ -8,13 +8,18 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pygent.trees.objects import FOLDER, REPOSITORY, Objects, Tree, library
 
 LARGE = 8 << 20
 """Contents of more bytes are compared as a whole: it would hold up the server to look at their lines."""
+MANY_LINES = 80_000
+"""The same where both have more lines between what they have in common at the start and the end.
+
+libgit2 holds Python's lock meanwhile: so many lines took it half a second, a million repeated ones minutes.
+"""
 SHORT = 7
 """Characters of an id in a diff for people."""
 
@@ -94,11 +99,11 @@ class _Lines(NamedTuple):
 
 
 def _compared(old: bytes, new: bytes) -> _Lines | None:
-    """The lines that differ; None if one is binary."""
+    """The lines that differ; None if one is binary, or to look at them would take too long."""
+    if b"\0" in old[:8000] or b"\0" in new[:8000] or is_hard(old, new):
+        return None
     pygit2 = library()
     patch = pygit2.Patch.create_from(old, new, flag=pygit2.enums.DiffOption.INDENT_HEURISTIC)
-    if b"\0" in old[:8000] or b"\0" in new[:8000]:
-        return None
     _, added, removed = patch.line_stats
     data = patch.data
     return _Lines(added, removed, data[data.find(b"\n@@ ") + 1 :] if b"\n@@ " in data else b"")
@@ -131,6 +136,28 @@ def text(change: Change, objects: Objects, *, binary: bool) -> bytes:
     if not found.hunks:
         return head
     return head + b"--- %s\n+++ %s\n" % (_ended(before), _ended(after)) + found.hunks
+
+
+def is_hard(old: bytes, new: bytes) -> bool:
+    """Whether it would hold up the server to compare two texts line by line."""
+    if min(len(old), len(new)) <= MANY_LINES:
+        return False
+    start = _common(old, new, lambda text, begin, end: text[begin:end])
+    old, new = old[start:], new[start:]
+    last = _common(old, new, lambda text, begin, end: text[len(text) - end : len(text) - begin])
+    return min(text.count(b"\n", 0, len(text) - last) for text in (old, new)) > MANY_LINES
+
+
+def _common(old: bytes, new: bytes, part: Callable[[bytes, int, int], bytes]) -> int:
+    """How many bytes two texts have in common from one end, which `part` counts from."""
+    same, different = 0, min(len(old), len(new)) + 1
+    while different - same > 1:
+        middle = (same + different) // 2
+        if part(old, same, middle) == part(new, same, middle):
+            same = middle
+        else:
+            different = middle
+    return same
 
 
 def _modes(old: Side | None, new: Side | None) -> bytes:

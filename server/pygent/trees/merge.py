@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pygent.trees.difference import is_hard
 from pygent.trees.objects import library
 
 
@@ -16,8 +17,12 @@ class _Hunk(NamedTuple):
 
 
 def merged(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    """The text with the changes of both sides; None where they touch and differ, or where it is no text."""
+    """The text with the changes of both sides; None where they touch and differ, where it is no
+    text, and where it would take too long.
+    """
     if any(b"\0" in text[:8192] for text in (base, ours, theirs)):
+        return None
+    if is_hard(base, ours) or is_hard(base, theirs):
         return None
     lines = _lines(base)
     sides = _hunks(base, ours), _hunks(base, theirs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
@@ -152,11 +153,14 @@ class Writer:
                 self._begin_pack()
         return oid
 
-    def add_file(self, handle: int, size: int) -> bytes | None:
-        """Add a blob of `size` bytes from an open file piece by piece; None if it is shorter by then."""
+    def add_file(self, handle: int, size: int, check: Callable[[], None]) -> bytes | None:
+        """Add a blob of `size` bytes from an open file piece by piece; None if it is shorter by then.
+
+        `check` is called at each piece, and may raise.
+        """
         self._begin_pack()
         assert self._pack is not None
-        return self._pack.add_file(handle, size, self._has)
+        return self._pack.add_file(handle, size, self._has, check)
 
     def tree(self, tree: Tree) -> bytes:
         """Add a tree; returns its id."""

@@ -52,13 +52,19 @@ class PackWriter:
         self._file.write(entry)
         self._end += len(entry)
 
-    def add_file(self, handle: int, size: int, known: Callable[[bytes], bool]) -> bytes | None:
-        """Add a blob from an open file, unless it is `known`; None if the file is shorter."""
+    def add_file(
+        self, handle: int, size: int, known: Callable[[bytes], bool], check: Callable[[], None]
+    ) -> bytes | None:
+        """Add a blob from an open file, unless it is `known`; None if the file is shorter.
+
+        `check` is called at each piece, and may raise to end it all.
+        """
         digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         packing, entry, left = zlib.compressobj(LEVEL), _header(BLOB, size), size
         checksum = zlib.crc32(entry)
         self._file.write(entry)
         while left and (piece := os.read(handle, min(left, PIECE))):
+            check()
             left -= len(piece)
             digest.update(piece)
             packed = packing.compress(piece)

@@ -21,6 +21,8 @@ from pygent.trees.stop import Stop
 
 LARGE = 1 << 20
 """Files from so many bytes on are read piece by piece."""
+LARGEST = 2 << 30
+"""Larger ones are passed over: all snapshots together are kept in as many bytes (`delegation.py`)."""
 _LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 """Errors that are the server's own: a file that meets them is not one that can't be read."""
 
@@ -162,8 +164,10 @@ class Scan:
             looked = now()
             status = os.fstat(handle)
             oid = None
+            if status.st_size > LARGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             if status.st_size >= LARGE:
-                oid = self._writer.add_file(handle, status.st_size)
+                oid = self._writer.add_file(handle, status.st_size, self._stop.check)
                 if oid is None:
                     raise OSError(errno.EAGAIN, "The file is being written")
             else:

@@ -14,7 +14,8 @@ class Stopped(Exception):
 class Stop:
     """Asked at each file: ends the work when it was cancelled, or takes longer than the seconds given."""
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None = None, what: str = "The snapshot") -> None:
+        self._what = what
         self.cancelled = False
         self.begin(seconds)
 
@@ -28,4 +29,4 @@ class Stop:
         if self.cancelled:
             raise Stopped
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise PygentError("limit", f"The snapshot took longer than {self._seconds:g} s.")
+            raise PygentError("limit", f"{self._what} took longer than {self._seconds:g} s.")
