@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pygent.config.settings import McpServer
 from pygent.errors import ToolError
 from pygent.sandbox.output import Cleaner
+from pygent.visible import visible
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -165,7 +166,7 @@ class Connection:
 
     def _reason(self, error: BaseException) -> str:
         """Why, in a line: the error, and the last that the program wrote to its standard error."""
-        words = " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+        words = visible(" ".join(str(error).split()), keep="").rstrip(".")[:300] or type(error).__name__
         last = self._said.line if self._said is not None else ""
         return f"{words} ({last})" if last else words
 
