@@ -90,7 +90,7 @@ else:
 '''
 
 
-ODD = '''
+ODD = """
 @server.tool(description="Book \u202ea\u200b room.\U000e0041 " + "x" * 10_000)
 def book(room: Annotated[str, Field(description="Its\u2066 name. " + "y" * 10_000)]) -> str:
     return "booked \u200b" + room
@@ -99,7 +99,7 @@ def book(room: Annotated[str, Field(description="Its\u2066 name. " + "y" * 10_00
 def hidden() -> str:
     return ""
 
-'''
+"""
 """Tools with words that hide or swell."""
 
 

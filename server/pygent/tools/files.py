@@ -11,7 +11,7 @@ from msgspec import Meta
 from pygent import files
 from pygent.errors import ToolError
 from pygent.tools import Arguments, Result, ToolContext
-from pygent.tools.edits import nearest, replace, unified_diff
+from pygent.tools.edits import kept, nearest, replace, unified_diff
 from pygent.workspace import Text, Workspace, is_protected, printable
 
 MAX_LINES = 2000
@@ -158,7 +158,7 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
     elif context.settings.confirm_edits:
         await context.confirm(kind="edit", title=title, detail=name, diff=diff)
     kind = await context.workspace.write(path, before, after, f"Pygent: {name}")
-    context.changed(path, kind, diff)
+    context.changed(path, kind, kept(diff))
 
 
 def _output(path: Path) -> str:
