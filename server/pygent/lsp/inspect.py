@@ -137,7 +137,8 @@ async def config_reload(server: PygentServer, args: OneFolder) -> Any:
 
 @command(
     "pygent.sandbox.status",
-    "`{requested, effective, reason?, image?, network: bool, workspace, limits: anything, containerId?}`",
+    "`{requested, effective, reason?, image?, network: bool, workspace, limits: anything, containerId?, "
+    "outside?: [text]}`",
 )
 async def sandbox_status(server: PygentServer, args: OneFolder) -> Any:
     """How commands are isolated, and why; starts the sandbox."""
