@@ -31,10 +31,14 @@ def made_visible(approval: Approval) -> Approval:
     )
 
 
+def asked(approval: Approval) -> str:
+    """What is asked for, on one line."""
+    return visible(approval.title, keep=_SPELT)
+
+
 def title(approval: Approval) -> str:
     """What is asked for, on one line, and where it would run."""
-    asked = visible(approval.title, keep=_SPELT)
-    return f"{asked} ({PLACES[approval.isolation]})" if _runs(approval) else asked
+    return f"{asked(approval)} ({PLACES[approval.isolation]})" if _runs(approval) else asked(approval)
 
 
 def content(approval: Approval) -> str:
