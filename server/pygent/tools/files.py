@@ -12,6 +12,7 @@ from pygent import files
 from pygent.errors import ToolError
 from pygent.tools import Arguments, Result, ToolContext
 from pygent.tools.edits import kept, nearest, replace, unified_diff
+from pygent.visible import NAME, visible
 from pygent.workspace import Text, Workspace, is_protected, printable
 
 MAX_LINES = 2000
@@ -172,7 +173,8 @@ def _output(path: Path) -> str:
 def _listing(workspace: Workspace, folder: Path) -> str:
     names = workspace.entries(folder)
     more = f"\n[{len(names) - MAX_LINES} more]" if len(names) > MAX_LINES else ""
-    return (printable("\n".join(names[:MAX_LINES])) or f"{workspace.relative(folder)} is empty.") + more
+    shown = (visible(printable(name), keep=NAME) for name in names[:MAX_LINES])
+    return ("\n".join(shown) or f"{workspace.relative(folder)} is empty.") + more
 
 
 TOOLS = (ReadFile, WriteFile, EditFile, DownloadFile)
