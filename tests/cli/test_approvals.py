@@ -274,6 +274,22 @@ def test_what_was_typed_before_the_question_does_not_answer_it(
     assert not (program.folder / "x").exists()
 
 
+def test_a_dumb_terminal_asks_for_whole_words_too(pygent: Callable[..., Program]) -> None:
+    program = pygent(TOUCH, Reply(text="Left alone."))
+    terminal = program.terminal("--cwd", TERM="dumb")
+    terminal.until("Pygent>")
+    terminal.type("go\r")
+    terminal.until("[c]ancel >")
+    terminal.type("stop\r")
+    terminal.until("Answer y, s, n or c")
+    terminal.until("[c]ancel >", times=2)
+    terminal.type("no\r")
+    terminal.until("Left alone.")
+    terminal.type("\x04")
+    assert terminal.wait() == 0
+    assert not (program.folder / "x").exists()
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 def test_a_terminal_shows_the_whole_command(encoding: str) -> None:
     for command in [*COMMANDS, "echo ä…日"]:
