@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
@@ -22,6 +20,7 @@ from pygent.events import (
     TurnStarted,
 )
 from pygent.lsp.base import UNKNOWN, Declined
+from pygent.paths import path_of
 from pygent.records import Approval, Decision, Question, now_ms
 
 if TYPE_CHECKING:
@@ -234,4 +233,4 @@ def _decision(action: str | None) -> Decision | None:
 
 def _name(uri: str) -> str:
     """How a person finds a document of ours."""
-    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+    return str(path_of(uri) or uri)
