@@ -13,7 +13,7 @@ UNSEEN = [
 LINES = [
     *("--- a/x", "+++ b/x", "++ x", "-- x", "@@ -1 +1 @@", "\\ No newline at end of file", "diff --git a b"),
     *("## You", "## Pygent", "> **Allowed**", "```", "~~~~", "</details>", "<!-- pygent: ses_00 -->", "$ ls"),
-    *("Runs in Docker, without network.", "a  two  blanks  b", "trailing \\ ", "\\u{200b}", "\\\\u{200b}"),
+    *("Run a command (in Docker)", "a  two  blanks  b", "trailing \\ ", "\\u{200b}", "\\\\u{200b}"),
 ]
 """Lines that look like something else to a program that shows them."""
 

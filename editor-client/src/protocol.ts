@@ -561,7 +561,7 @@ export interface Commands {
     arguments: {
       folderUri?: string;
     };
-    result: { requested: string; effective: string; reason?: string; image?: string; network: boolean; workspace: string; limits: unknown; containerId?: string };
+    result: { requested: string; effective: string; reason?: string; image?: string; network: boolean; workspace: string; limits: unknown; containerId?: string; outside?: string[] };
   };
   "pygent.sandbox.run": {
     arguments: {

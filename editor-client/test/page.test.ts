@@ -1,62 +1,8 @@
 // The chat's page alone in Chromium: what it makes of each message of the extension, and what it says back.
 import assert from "node:assert/strict";
-import * as path from "node:path";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { chromium, type Browser, type Page } from "playwright-core";
-import { BROWSER, CHROMIUM, CLIENT } from "./machine";
+import { test } from "node:test";
 import { nameless } from "./names";
-import type { Approval, Envelope, Event, Task, Usage } from "../src/protocol";
-import type { ToHost, ToPage } from "../src/view/messages";
-
-let browser: Browser;
-let page: Page;
-before(async () => void (browser = await chromium.launch({ executablePath: CHROMIUM, args: BROWSER })));
-after(() => browser.close());
-afterEach(() => page.close());
-beforeEach(() => load());
-
-/** Load the page anew, in the language of some texts. */
-async function load(texts: Record<string, string> = {}): Promise<void> {
-  page = await browser.newPage({ viewport: { width: 420, height: 700 } });
-  await page.setContent("<!DOCTYPE html><body></body>");
-  await page.evaluate((all) => (document.body.dataset.l10n = JSON.stringify(all)), texts);
-  await page.addStyleTag({ path: path.join(CLIENT, "dist/chat.css") });
-  await page.evaluate(() => {
-    const said: unknown[] = [];
-    Object.assign(window, { said, acquireVsCodeApi: () => ({ postMessage: (message: unknown) => said.push(message) }) });
-  });
-  await page.addScriptTag({ path: path.join(CLIENT, "dist/chat.js") });
-}
-
-/** The extension says something. */
-async function tell(...messages: ToPage[]): Promise<void> {
-  await page.evaluate(async (all) => {
-    for (const one of all) {
-      window.dispatchEvent(new MessageEvent("message", { data: one }));
-      await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
-    }
-  }, messages);
-}
-
-/** What the page has said since it was last asked, without the drafts that each key makes. */
-async function said(): Promise<ToHost[]> {
-  const all = await page.evaluate(() => (window as unknown as { said: ToHost[] }).said.splice(0));
-  return all.filter(({ type }) => type !== "draft" && type !== "ready");
-}
-
-let seq = 0;
-function event(event: Event, more: Partial<Envelope> = {}): ToPage {
-  return { type: "event", envelope: { sessionId: "s", turnId: "t", seq: ++seq, time: 0, ...more, event } as Envelope };
-}
-const usage: Usage = { promptTokens: 900, completionTokens: 100 };
-const started = () => event({ type: "turnStarted", text: "Hello" });
-const speaks = (text: string) => event({ type: "message", itemId: "m", role: "assistant", text });
-const approval: Approval = { id: "a", sessionId: "s", kind: "command", title: "Run a command", detail: "ls", command: "ls", isolation: "local" };
-const task: Task = {
-  ...{ id: "k", title: "Tidy up", prompt: "Tidy up", status: "running", persona: { name: "Ada" }, sessionId: "ks" },
-  ...{ createdAt: 0, workspace: "/", steps: 1, usage, changedFiles: [] },
-};
-const text = (selector: string) => page.locator(selector).allInnerTexts();
+import { approval, event, load, page, said, speaks, started, task, tell, text, usage } from "./stage";
 
 test("each event of a turn has its place", async () => {
   await tell(
@@ -174,30 +120,6 @@ test("an approval is answered by its buttons, and closes when it is answered els
   ]);
   await tell(event({ type: "approvalResolved", approvalId: "a", decision: "accept", by: "cli" }), { type: "settled", id: "b" });
   assert.deepEqual(await text(".card"), ["Run a command\nno sandbox\nAllowed"]);
-});
-
-test("an approval shows all that it is about, whatever the lines look like", async () => {
-  const odd = ["--- a", "+++ b", "@@ -1 +1 @@", "-- gone", "++ come", "\\ No newline at end of file", "diff --git a b", "index 1", "", "  two  blanks  ", "te\\u{200b}st", "x".repeat(5000)];
-  const many = Array.from({ length: 5000 }, (_, number) => `line ${number}`);
-  const detail = [...odd, ...many, "rm -rf tail"].join("\n");
-  await tell(started(), { type: "approval", approval: { ...approval, detail, command: "raw", background: true, network: true, outside: ["/srv/x"], isolation: "docker", why: "Not saved: a.py." }, here: true });
-  assert.equal(await page.locator(".card pre").evaluate((pre) => pre.textContent), detail);
-  assert.deepEqual(await text(".card-facts > div"), ["With network", "In the background: it goes on after the answer", "It can also change files outside of the workspace: /srv/x", "Not saved: a.py.", "5013 lines"]);
-});
-
-test("a diff is shown by the place of its lines, not by what they begin with", async () => {
-  const body = ["--- gone", "-x", "+++ come", "++ 2", "+@@ -1 +1 @@", " --- kept", "\\ No newline at end of file"];
-  const head = ["--- a/x", "+++ b/x", "@@ -1,3 +1,4 @@"];
-  const more = Array.from({ length: 900 }, (_, number) => `+line ${number}`);
-  const diff = [...head, ...body, "@@ -9,0 +9,900 @@", ...more].join("\n") + "\n";
-  await tell(started(), { type: "approval", approval: { ...approval, kind: "edit", detail: "x", diff }, here: true });
-  const lines = page.locator(".card .diff > div");
-  assert.equal(await lines.evaluateAll((all) => all.map((one) => one.textContent).join("\n")), diff.trimEnd());
-  const kinds = await lines.evaluateAll((all) => all.slice(0, 10).map((one) => one.className));
-  assert.deepEqual(kinds, ["header", "header", "hunk", "removed", "removed", "added", "added", "added", "", "hunk"]);
-  await tell(event({ type: "toolStarted", itemId: "c", name: "edit_file", title: "Edit", arguments: {} }), event({ type: "changeMade", itemId: "c", uri: "file:///x", kind: "edited", diff }));
-  assert.deepEqual(await text(".change .diff > div:nth-child(-n+4)"), ["@@ -1,3 +1,4 @@", "--- gone", "-x", "+++ come"]);
-  assert.deepEqual([await text(".plus"), await text(".minus")], [["+903"], ["−2"]]);
 });
 
 test("a question is answered by an option or in a field", async () => {

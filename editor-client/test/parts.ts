@@ -44,10 +44,10 @@ export async function asksInANotification(): Promise<void> {
     const hostile = { title: "Run [this](command:x)", detail: "y".repeat(700), isolation: "local", background: true } as const;
     const second = asking.approve(approval("2", hostile), never);
     assert.equal(shown[1]?.text, "Pygent (no sandbox, in the background): Run [this] (command:x) (the whole is in the chat)");
-    assert.deepEqual(shown[1]?.items, ["Show in Chat", "Deny"], "what is not shown can't be allowed");
+    assert.deepEqual(shown[1].items, ["Show in Chat", "Deny"], "what is not shown can't be allowed");
     assert.ok(asking.answer("2", { decision: "decline", feedback: "no" }));
     assert.deepEqual(await second, { decision: "decline", feedback: "no" });
-    shown[1]?.press("Allow");
+    shown[1].press("Allow");
     await until(() => shown.some(({ text }) => text.startsWith("That was answered already")));
     assert.ok(!asking.answer("2", { decision: "accept" }), "once is enough");
   });
@@ -55,7 +55,7 @@ export async function asksInANotification(): Promise<void> {
 
 export async function offersToAllowOnlyWhatItShows(): Promise<void> {
   const odd = ["a\nb", "a\tb", "a  b", " a", "a ", "[a](command:b)", "y".repeat(601)];
-  await notified(async (shown) => {
+  await notified((shown) => {
     const asking = new Asking();
     for (const detail of odd) void asking.approve(approval(detail, { detail, command: detail }), never);
     void asking.approve(approval("diff", { kind: "edit", detail: "a.py", diff: "+++ x\n" }), never);
@@ -64,8 +64,9 @@ export async function offersToAllowOnlyWhatItShows(): Promise<void> {
     assert.ok(shown.every(({ items }) => items.join() === "Show in Chat,Deny"));
     assert.equal(shown.length, odd.length + 1);
     assert.equal(spelt?.text, "Pygent (bubblewrap): Run a command: te\\u{200b}st");
-    assert.equal(spelt?.items[0], "Allow");
+    assert.equal(spelt.items[0], "Allow");
     asking.clear();
+    return Promise.resolve();
   });
 }
 

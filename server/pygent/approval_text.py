@@ -8,14 +8,15 @@ from pygent.records import Approval
 from pygent.visible import visible
 
 PLACES = {
-    "docker": "Runs in Docker",
-    "bubblewrap": "Runs in the bubblewrap sandbox",
-    "landlock": "Runs in the Landlock sandbox",
+    "docker": "in Docker",
+    "bubblewrap": "in the bubblewrap sandbox",
+    "landlock": "in the Landlock sandbox",
+    "local": "WITHOUT SANDBOX",
 }
 _SPELT = "\\"
 """Kept in what was made visible, in which a backslash may begin what spells a character; older programs'
 approvals, which were not, are shown safely too."""
-NO_SANDBOX = "NO SANDBOX: this runs directly on your machine, with your rights"
+NO_SANDBOX = "NO SANDBOX: this runs directly on your machine, with your rights."
 
 
 def made_visible(approval: Approval) -> Approval:
@@ -30,9 +31,14 @@ def made_visible(approval: Approval) -> Approval:
     )
 
 
-def title(approval: Approval) -> str:
+def asked(approval: Approval) -> str:
     """What is asked for, on one line."""
     return visible(approval.title, keep=_SPELT)
+
+
+def title(approval: Approval) -> str:
+    """What is asked for, on one line, and where it would run."""
+    return f"{asked(approval)} ({PLACES[approval.isolation]})" if _runs(approval) else asked(approval)
 
 
 def content(approval: Approval) -> str:
@@ -42,8 +48,8 @@ def content(approval: Approval) -> str:
 
 
 def facts(approval: Approval) -> list[str]:
-    """Where and how it would be done, a line each; none for a short change that Pygent itself makes."""
-    said = [_place(approval)] if approval.kind in ("command", "tool") else []
+    """How it would be done, a line each; none for a short change that Pygent itself makes."""
+    said = _reach(approval) if _runs(approval) else []
     if approval.outside and approval.isolation != "local":
         said.append(f"It can also change files outside of the workspace: {', '.join(approval.outside)}.")
     if approval.why:
@@ -58,10 +64,15 @@ def whole(approval: Approval) -> str:
     return "\n".join([title(approval), *facts(approval), "", content(approval)])
 
 
-def _place(approval: Approval) -> str:
-    parts = [PLACES.get(approval.isolation, NO_SANDBOX)]
+def _runs(approval: Approval) -> bool:
+    """Whether a program runs, rather than that Pygent itself changes or shows a file."""
+    return approval.kind in ("command", "tool")
+
+
+def _reach(approval: Approval) -> list[str]:
+    said = [NO_SANDBOX] if approval.isolation == "local" else []
     if approval.network is not None:
-        parts.append("with network" if approval.network else "without network")
+        said.append("With network." if approval.network else "Without network.")
     if approval.background:
-        parts.append("in the background, where it goes on after the answer")
-    return ", ".join(parts) + "."
+        said.append("In the background: it goes on after the answer.")
+    return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from pygent.model import Model
 from pygent.prompts import system_text
 from pygent.records import Isolation, SessionInfo, new_id
 from pygent.redaction import Redactor
+from pygent.sandbox import NO_SANDBOX, Sandbox
 from pygent.shadow import Shadow
 from pygent.store import Store
 from pygent.tasks import Delegation, Limits
@@ -110,7 +112,7 @@ class Equipped(Conversation):
         """A turn, ready to run.  Raises ModelError and SandboxUnavailable."""
         model, sandbox = await asyncio.gather(
             self._model(),
-            self.folder.sandbox(lambda text: emit(Notice(level="info", text=text, code="sandbox"))),
+            self._sandbox(emit),
         )
         self.folder.workspace.mount = sandbox.workdir
         tools = self.tools.enabled()
@@ -131,6 +133,18 @@ class Equipped(Conversation):
             step_timeout=self.custom.step_timeout or self._limits.step_timeout,
             hear=self._hear,
         )
+
+    async def _sandbox(self, emit: Emit) -> Sandbox:
+        """The folder's sandbox; people are told of it, and warned where it isolates less than before."""
+
+        def report(text: str) -> None:
+            if not text.startswith(NO_SANDBOX):  # comes as a warning
+                emit(Notice(level="info", text=text, code="sandbox"))
+
+        sandbox = await self.folder.sandbox(report)
+        if (text := self.folder.step_down()) is not None:
+            emit(Notice(level="warning", text=text, code="sandbox"))
+        return sandbox
 
     async def _between_turns(self) -> Compaction:
         """The room of the next turn's prompts, without a sandbox for it."""
@@ -193,7 +207,7 @@ class Equipped(Conversation):
             settings=self.folder.settings,
             workspace=self.folder.workspace,
             isolation=isolation,
-            sandbox=self.folder.sandbox,
+            sandbox=functools.partial(self._sandbox, emit),
             emit=emit,
             approve=self._consent.approve,
             ask=self._consent.ask,

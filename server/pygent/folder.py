@@ -15,8 +15,8 @@ from pygent.config.settings import ToolModule
 from pygent.errors import ConfigInvalid, PygentError
 from pygent.model import Model
 from pygent.model.network import proxy_passwords
-from pygent.records import Persona
-from pygent.sandbox import Report, Sandbox, SandboxStatus
+from pygent.records import Isolation, Persona
+from pygent.sandbox import NO_SANDBOX, STRENGTH, Report, Sandbox, SandboxStatus
 from pygent.sandbox.choose import open_sandbox
 from pygent.saved import Kept, is_secret_name
 from pygent.tools import Tool, builtin_tools
@@ -72,6 +72,8 @@ class Folder:
         self._standing = Standing(self.root, layers, trust, word=bool(trusted), sure=launch.trust)
         self._sandbox: Sandbox | None = None
         self._opening = asyncio.Lock()
+        self._told: Isolation | None = None
+        """The isolation that people were last told of, or took for granted."""
         self._connecting = asyncio.Lock()
         self._serving = asyncio.Lock()
         self._model: tuple[tuple[object, ...], Model] | None = None
@@ -334,6 +336,22 @@ class Folder:
     def sandbox_status(self) -> SandboxStatus | None:
         """The facts of the sandbox in use; None before the first use."""
         return None if self._sandbox is None else self._sandbox.status()
+
+    def step_down(self) -> str | None:
+        """A sentence for people where commands run with less isolation than before, or none; once a change.
+
+        The folders of tasks count as that of their parent.
+        """
+        status, owner = self.sandbox_status(), self._parent or self
+        if status is None or status.effective == owner._told:
+            return None
+        before, owner._told = owner._told, status.effective
+        if status.effective == "local":
+            return f"{NO_SANDBOX} {status.reason or ''}".rstrip()
+        if before is None or STRENGTH.index(status.effective) > STRENGTH.index(before):
+            return None
+        text = f"Commands run in {status.effective} from now on, no longer in {before}."
+        return f"{text} {status.reason or ''}".rstrip()
 
     async def restart_sandbox(self) -> Sandbox:
         """End the sandbox with all its processes and choose again by the settings in force."""

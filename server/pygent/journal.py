@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from pygent.budget import total
 from pygent.deltas import Deltas
 from pygent.events import (
@@ -13,6 +15,7 @@ from pygent.events import (
     Envelope,
     Forked,
     Message,
+    Notice,
     TurnFinished,
     TurnStarted,
     UsageReported,
@@ -22,6 +25,7 @@ from pygent.records import NO_USAGE, Failure, now_ms
 from pygent.redaction import Redactor
 from pygent.store import Store
 from pygent.transcript import FOLDED, Transcript
+from pygent.visible import visible
 
 
 class Journal:
@@ -70,6 +74,8 @@ class Journal:
             self._deltas.add(event)
             return
         self._deltas.flush()
+        if isinstance(event, Notice):
+            event = msgspec.structs.replace(event, text=visible(event.text, keep="\n\t\\"))
         event = self._redactor().record(event)
         envelope = self._store.append(
             self._session_id,

@@ -19,6 +19,8 @@ escape of its own must reach the model as it is."""
 PROSE = OUTPUT + "\u200c\u200d\ufe0f"
 """What stays in what a model says: some scripts and emoji need joiners.  Never for what is decided on."""
 
+NAME = "\\\u200c\u200d\ufe0f" + BLANKS
+"""What stays in the name of a file that the model must be able to give back: never the end of a line."""
 MOST_KEPT = 20_000
 """Characters that are remembered with what stands for them; of a million, hostile output could hold all."""
 _UNSEEN = (

@@ -18,16 +18,20 @@ import pytest
 from tests.cli.program import Program
 from tests.conftest import python
 from tests.lsp.wire import IGNORE, Wire, server
+from tests.nasty import COMMANDS
 from tests.story import Person, call, story
 from tests.test_recovery import ended
 
+from pygent.approval_text import made_visible
 from pygent.cli.asking import show_approval
 from pygent.cli.console import Console
+from pygent.cli.diffs import styled
 from pygent.delegation import DelegateRequest
 from pygent.events import ApprovalRequested, ApprovalResolved, QuestionAnswered, QuestionAsked
 from pygent.records import Approval, Decision, Isolation
 from pygent.replay import Reply
 from pygent.store import Store
+from pygent.visible import visible
 
 DONE = Reply(text="All done.", times=0)
 TOUCH = call("bash", cmd="touch x")
@@ -221,3 +225,100 @@ def test_a_terminal_that_asks_goes_on_when_another_answers(
         terminal.until("tokens in")
         terminal.type("/exit\r")
     assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("word", ["stop", "sure", "", "yep", "ys", "nope", "accept", "1", "yes please"])
+def test_only_whole_words_are_answers(pygent: Callable[..., Program], word: str) -> None:
+    program = pygent(TOUCH, Reply(text="Left alone."))
+    terminal = program.terminal("--cwd", "run", "touch it")
+    terminal.until("[c]ancel >")
+    terminal.type(f"{word}\n")
+    terminal.until("Answer y, s, n or c")
+    terminal.until("[c]ancel >", times=2)
+    terminal.type(" NO, not now \n")
+    terminal.until("Left alone.")
+    assert terminal.wait() == 0
+    assert not (program.folder / "x").exists()
+
+
+@pytest.mark.parametrize(("word", "made"), [("y", True), (" Yes ", True), ("SESSION", True), ("\x04", False)])
+def test_each_word_is_taken_for_what_it_says(pygent: Callable[..., Program], word: str, made: bool) -> None:
+    program = pygent(TOUCH, Reply(text="Done with it."))
+    terminal = program.terminal("--cwd", "run", "touch it")
+    terminal.until("[c]ancel >")
+    terminal.type(word if word == "\x04" else f"{word}\n")
+    assert terminal.wait() == (0 if made else 130)
+    assert (program.folder / "x").exists() == made
+
+
+@pytest.mark.parametrize("words", [[], ["run", "go"]], ids=["interactive", "run"])
+def test_what_was_typed_before_the_question_does_not_answer_it(
+    pygent: Callable[..., Program], words: list[str]
+) -> None:
+    program = pygent(TOUCH, Reply(text="Left alone."))
+    terminal = program.terminal("--cwd", *words)
+    if words:
+        terminal.type("yes\n" * 5)
+    else:
+        terminal.until("/help")
+        terminal.type("go\ryes\ryes\r")
+    terminal.until("[c]ancel >")
+    terminal.until("touch x")
+    assert not (program.folder / "x").exists()
+    terminal.type("n\r")
+    terminal.until("Left alone.")
+    if not words:
+        terminal.until("tokens in")
+        terminal.type("/exit\r")
+    assert terminal.wait() == 0
+    assert not (program.folder / "x").exists()
+
+
+def test_a_dumb_terminal_asks_for_whole_words_too(pygent: Callable[..., Program]) -> None:
+    program = pygent(TOUCH, Reply(text="Left alone."))
+    terminal = program.terminal("--cwd", TERM="dumb")
+    terminal.until("Pygent>")
+    terminal.type("go\r")
+    terminal.until("[c]ancel >")
+    terminal.type("stop\r")
+    terminal.until("Answer y, s, n or c")
+    terminal.until("[c]ancel >", times=2)
+    terminal.type("no\r")
+    terminal.until("Left alone.")
+    terminal.type("\x04")
+    assert terminal.wait() == 0
+    assert not (program.folder / "x").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_a_terminal_shows_the_whole_command(encoding: str) -> None:
+    for command in [*COMMANDS, "echo ä…日"]:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding, errors="replace")
+        asked = Approval(
+            id="apr_1",
+            session_id="ses_1",
+            kind="command",
+            title="Run a command",
+            detail=command,
+            command=command,
+            isolation="docker",
+            background=True,
+            network=True,
+            outside=["/srv/\u200bx"],
+        )
+        show_approval(Console(stream, stream, colour=False), made_visible(asked))
+        stream.seek(0)
+        shown = [line.removeprefix("  ") for line in stream.read().split("\n")]
+        spelt = "".join(
+            char if char.encode(encoding, "ignore") else f"\\u{{{ord(char):x}}}" for char in visible(command)
+        )
+        assert spelt in "\n".join(shown)
+        assert shown[0] == "? Run a command (in Docker)"
+        assert "With network." in shown and "In the background: it goes on after the answer." in shown
+        assert "It can also change files outside of the workspace: /srv/\\u{200b}x." in shown
+
+
+def test_the_lines_of_a_diff_are_coloured_by_their_place() -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n--- gone\n+++ come\n  @@ kept\n\\ No newline at end of file\n"
+    assert [style for _, style in styled(diff)] == ["dim", "dim", "cyan", "red", "green", "dim", "dim"]
+    assert "".join(f"{line}\n" for line, _ in styled(diff)) == diff

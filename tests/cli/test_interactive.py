@@ -46,7 +46,8 @@ def test_what_a_model_says_is_no_instruction_to_the_terminal(pygent: Pygent) -> 
     )
     terminal.until(READY)
     terminal.type("hello\r")
-    terminal.until("one]0;eviltwo [2Jthree 5nfour", times=2)
+    terminal.until("│ onetwo three four\\u{8}\\u{7f}")
+    terminal.until("one\\u{1b}]0;evil\\u{7}two \\u{1b}[2Jthree \\u{9b}5nfour\\u{8}\\u{7f}", times=2)
     terminal.until("tokens in")
     leave(terminal)
     assert b"evil\x07" not in terminal.raw

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from tests.lsp.inprocess import Loop
 
-from pygent.events import Envelope, Message, TextDelta
+from pygent.events import Envelope, Message, Notice, TextDelta
 from pygent.lsp.outbox import FULL, SLOW
 from pygent.lsp.server import Host
 
@@ -57,4 +58,33 @@ async def test_each_session_with_a_gap_is_named_once() -> None:
     outbox.caught_up = front.caught_up
     notices = [one for one in events(loop) if one["event"]["type"] == "notice"]
     assert sorted(one["sessionId"] for one in notices) == ["ses_1", "ses_2"]
+    loop.close()
+
+
+def told(loop: Loop) -> list[tuple[str, int, str]]:
+    """The messages that a client is given."""
+    bodies = [json.loads(body) for _ in range(100) for body in loop.server.protocol.outbox.take()]
+    return [
+        (one["method"], one["params"]["type"], one["params"]["message"])
+        for one in bodies
+        if one.get("method", "").startswith("window/")
+    ]
+
+
+async def test_a_client_without_events_is_told_of_each_notice_once() -> None:
+    loop = Loop(Host(object), {})  # type: ignore[arg-type]
+    loop.close_reading()
+    front = loop.server.front
+    for turn in ("trn_1", "trn_2"):
+        for level in ("info", "warning", "error"):
+            for _ in range(3):
+                notice = Notice(level=level, text=f"{level} of {turn}")  # type: ignore[arg-type]
+                front.emit(msgspec.structs.replace(envelope(1, notice), turn_id=turn))
+    messages = told(loop)
+    for turn in ("trn_1", "trn_2"):
+        assert [one for one in messages if one[0] == "window/showMessage" and turn in one[2]] == [
+            ("window/showMessage", 2, f"warning of {turn}"),
+            ("window/showMessage", 1, f"error of {turn}"),
+        ]
+        assert ("window/logMessage", 3, f"info of {turn}") in messages
     loop.close()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp.types import Tool as McpTool
 from tests.story import KEY, Person, call, story
 
 from pygent import doctor
@@ -20,12 +23,15 @@ from pygent.errors import ToolError
 from pygent.events import Notice, ToolFinished
 from pygent.records import Decision
 from pygent.replay import Reply
-from pygent.tools.mcp import McpServers, _name
+from pygent.tools.mcp import McpServers, _name, _offers
 from pygent.tools.mcp_connection import Connection
+from pygent.tools.mcp_words import schema
 
 SERVER = '''
 import asyncio, os, sys
 from pathlib import Path
+from typing import Annotated
+from pydantic import Field
 from mcp.server.mcpserver import Context, Image, MCPServer
 
 server = MCPServer("tracker")
@@ -82,6 +88,19 @@ if sys.argv[1:]:
 else:
     server.run("stdio")
 '''
+
+
+ODD = """
+@server.tool(description="Book \u202ea\u200b room.\U000e0041 " + "x" * 10_000)
+def book(room: Annotated[str, Field(description="Its\u2066 name. " + "y" * 10_000)]) -> str:
+    return "booked \u200b" + room
+
+@server.tool(name="hid\u200bden")
+def hidden() -> str:
+    return ""
+
+"""
+"""Tools with words that hide or swell."""
 
 
 @pytest.fixture
@@ -143,6 +162,57 @@ async def test_a_turn_calls_the_tools_of_a_server(workspace: Path, program: Path
         assert offered["parameters"]["properties"]["number"]["type"] == "integer"
         sources = {tool.source for tool in one.folder.tools().values()}
         assert sources == {"built-in", "MCP server tracker"}
+
+
+async def test_what_a_server_says_of_its_tools_is_seen_and_has_an_end(workspace: Path, program: Path) -> None:
+    replies = [call("mcp__tracker__book", room="a\u200bb"), Reply(text="Booked.")]
+    person = Person(Decision(decision="accept"))
+    program.write_text(SERVER.replace("if sys.argv[1:]", f"{ODD}if sys.argv[1:]"))
+    async with story(workspace, *replies, person=person, mcp_servers=tracker(program, confirm=True)) as one:
+        await one.app.sessions.new(one.folder).chat("book it")
+        offered = {tool["function"]["name"]: tool["function"] for tool in one.server.requests[0]["tools"]}
+        book = offered["mcp__tracker__book"]
+        assert book["description"].startswith("Book \\u{202e}a\\u{200b} room.\\u{e0041} xxx")
+        assert book["description"].endswith(" more characters were cut]")
+        told = book["parameters"]["properties"]["room"]["description"]
+        assert told.startswith("Its\\u{2066} name. yyy")
+        assert len(book["description"]) < 2100 and len(told) < 2100
+        assert not [name for name in offered if "hid" in name]
+        (left_out,) = [notice.text for notice in person.of(Notice) if "hid" in notice.text]
+        assert "hid\\u{200b}den of tracker is left out" in left_out
+        assert one.last_result().startswith("booked \\u{200b}a\\u{200b}b")
+        (approval,) = person.approvals
+        assert (approval.isolation, approval.detail) == ("local", "book(room='a\\u200bb')")
+
+
+SCHEMAS: dict[str, tuple[Any, str]] = {
+    "a hidden name": ({"properties": {"a\u200b": {"type": "string"}}}, "can't be shown as it is"),
+    "a deep one": (functools.reduce(lambda inner, _: {"items": inner}, range(500), {}), "levels"),
+    "a large one": ({"enum": ["x" * 1000] * 100}, "bytes"),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_schema_that_hides_or_swells_is_left_out(case: str) -> None:
+    schema, why = SCHEMAS[case]
+    tools = [
+        McpTool(name="good", input_schema={"type": "object"}),
+        McpTool(name="bad", input_schema=schema),
+    ]
+    offered, (told,) = _offers(connection("true"), tools)
+    assert list(offered) == ["mcp__odd__good"]
+    assert told.startswith("bad of odd is left out: ") and why in told
+
+
+def test_values_of_a_schema_stay_as_they_are_but_for_what_is_hidden() -> None:
+    given = {
+        "properties": {"a": {"enum": ["b  c", "d\u200b"], "pattern": "\\\\u{1F600}+\\n"}},
+        "type": "array",
+    }
+    assert schema(given) == {
+        "type": "object",
+        "properties": {"a": {"enum": ["b  c", "d\\u{200b}"], "pattern": "\\\\u{1F600}+\\n"}},
+    }
 
 
 async def test_a_server_gets_no_secret_and_ends_with_the_folder(workspace: Path, program: Path) -> None:

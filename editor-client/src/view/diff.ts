@@ -1,5 +1,5 @@
 // A unified diff as coloured lines.
-import { h, t } from "./dom";
+import { h } from "./dom";
 
 const LONGEST = 400; // lines that are shown of a change that was made
 const HUNK = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/;
@@ -14,7 +14,7 @@ interface Line {
 export function diffView(diff: string, label: string): { element: HTMLElement; added: number; removed: number } {
   const lines = parsed(diff).filter(({ kind }) => kind !== "header");
   const element = view(lines.slice(0, LONGEST), label);
-  if (lines.length > LONGEST) element.append(h("div", { class: "hunk" }, t("… {0} more lines", lines.length - LONGEST)));
+  if (lines.length > LONGEST) element.append(h("div", { class: "hunk" }, `… ${lines.length - LONGEST}`));
   const count = (wanted: string) => lines.filter(({ kind }) => kind === wanted).length;
   return { element, added: count("added"), removed: count("removed") };
 }

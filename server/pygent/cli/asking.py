@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import re
 
-from pygent.approval_text import content, facts, title
+from pygent.approval_text import NO_SANDBOX, content, facts, title
 from pygent.cli.console import Console
 from pygent.cli.diffs import styled
 from pygent.records import Approval, Decision, Verdict
 
 CHOICES = "[y]es  [s]ession  [n]o, because …  [c]ancel > "
-HELP = "  Answer y or yes, s or session, n or no, c or cancel; what follows no is told to the agent."
+HELP = "  Answer y, s, n or c, or the whole word; what follows n is told to the agent."
 ANSWERS: dict[str, Verdict] = {"y": "accept", "s": "acceptForSession", "c": "cancel"}
 _ANSWER = re.compile(r"(?i)(y|yes|s|session|c|cancel)|(?:n|no)(?:[\s,:]+(.*))?", re.S)
 
 
 def show_approval(console: Console, approval: Approval) -> None:
     """Show all that would be done, and where: nobody should allow a line that was cut."""
-    console.exact(f"? {title(approval)}", "yellow")
+    console.say(f"? {title(approval)}", "yellow")
     for fact in facts(approval):
-        danger = fact.startswith("NO SANDBOX")
-        console.exact(f"  {fact}", "red" if danger else "dim")
+        console.say(f"  {fact}", "red" if fact == NO_SANDBOX else "dim")
     if approval.diff:
         for line, style in styled(content(approval)):
             console.exact(f"  {line}", style)

@@ -63,7 +63,7 @@ class PlainPrompt:
         """The next line.  Raises EOFError to leave."""
         self._due = True
         self.redraw()
-        when, line = await self._next()
+        when, line = await self._lines.get()
         while self._asked is not None and when < self._asked and line is not None:
             self._early.append((when, line))
             when, line = await self._lines.get()
@@ -71,11 +71,6 @@ class PlainPrompt:
         if line is None:
             raise EOFError
         return line.rstrip("\n")
-
-    async def _next(self) -> tuple[float, str | None]:
-        if self._early and self._asked is None:
-            return self._early.pop(0)
-        return await self._lines.get()
 
     def redraw(self) -> None:
         """Say once that a line is waited for, when nothing runs any more."""
@@ -95,6 +90,9 @@ class PlainPrompt:
     def restore(self) -> None:
         """Go on with the lines that were typed before the question."""
         self._asked = None
+        for early in self._early:
+            self._lines.put_nowait(early)
+        self._early.clear()
 
     def close(self) -> None:
         """Nothing waits to be written."""

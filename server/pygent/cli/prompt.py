@@ -150,13 +150,13 @@ class Prompt:
     def set_aside(self) -> None:
         """Keep what is being typed for later: something else is asked first.
 
-        What was asked stands on the screen when this returns, and no key that was pressed before is left.
+        No key that was pressed before the question stands on the screen is left to answer it.
         """
-        self.above.print()
         app = self._session.app
         forget_typed(app.input.fileno())
         clear_typeahead(app.input)
         app.key_processor.empty_queue()
+        self.above.print()
         self._drafts.append(self._session.default_buffer.document)
         self._session.default_buffer.set_document(Document())
 

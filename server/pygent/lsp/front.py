@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
@@ -22,6 +20,7 @@ from pygent.events import (
     TurnStarted,
 )
 from pygent.lsp.base import UNKNOWN, Declined
+from pygent.paths import path_of
 from pygent.records import Approval, Decision, Question, now_ms
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ class LspFront:
         self._refused: set[str] = set()
         self._left_out: dict[str, Envelope] = {}
         self._waits: dict[str, Notice] = {}
+        self._notified: set[tuple[str | None, str]] = set()
 
     def emit(self, envelope: Envelope) -> None:
         """Send the event to a client that wants events, progress and messages to one that does not."""
@@ -63,12 +63,22 @@ class LspFront:
             self._server.trusting.consider()  # asks, where others only hear of it
         if self._server.options.events:
             self._send(envelope)
-        elif isinstance(event, Notice) and event.level != "info" and not self._shown_otherwise(event):
-            params = {"type": LEVELS[event.level], "message": event.text}
-            self._server.protocol.tell("window/showMessage", params, "stored")
+        elif isinstance(event, Notice) and not self._shown_otherwise(event):
+            self._notify(envelope.turn_id, event)
+        if isinstance(event, TurnFinished):
+            self._notified = {one for one in self._notified if one[0] != envelope.turn_id}
         self._show_progress(envelope)
         self._server.conversations.hear(envelope)
         self._server.views.hear(envelope)
+
+    def _notify(self, turn_id: str | None, notice: Notice) -> None:
+        """Tell a client without events: its log of what is good to know, the person of the rest."""
+        params = {"type": LEVELS[notice.level], "message": notice.text}
+        if notice.level == "info":
+            self._server.protocol.tell("window/logMessage", params, "passing")
+        elif (turn_id, notice.text) not in self._notified:
+            self._notified.add((turn_id, notice.text))
+            self._server.protocol.tell("window/showMessage", params, "stored")
 
     def _send(self, envelope: Envelope) -> None:
         passing = isinstance(envelope.event, EPHEMERAL)
@@ -225,4 +235,4 @@ def _decision(action: str | None) -> Decision | None:
 
 def _name(uri: str) -> str:
     """How a person finds a document of ours."""
-    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+    return str(path_of(uri) or uri)

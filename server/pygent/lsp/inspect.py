@@ -12,7 +12,9 @@ from pygent.lsp.commands import Arguments, Nothing, command
 from pygent.paths import path_of
 
 if TYPE_CHECKING:
+    from pygent.folder import Folder
     from pygent.lsp.server import PygentServer
+    from pygent.sandbox import Sandbox
     from pygent.session import Session
     from pygent.tools.toolbox import Toolbox
 
@@ -136,11 +138,20 @@ async def config_reload(server: PygentServer, args: OneFolder) -> Any:
 
 @command(
     "pygent.sandbox.status",
-    "`{requested, effective, reason?, image?, network: bool, workspace, limits: anything, containerId?}`",
+    "`{requested, effective, reason?, image?, network: bool, workspace, limits: anything, containerId?, "
+    "outside?: [text]}`",
 )
 async def sandbox_status(server: PygentServer, args: OneFolder) -> Any:
     """How commands are isolated, and why; starts the sandbox."""
-    return (await server.folder(args.folder_uri).sandbox(server.say)).status()
+    folder = server.folder(args.folder_uri)
+    return _announced(server, folder, await folder.sandbox(server.say)).status()
+
+
+def _announced(server: PygentServer, folder: Folder, sandbox: Sandbox) -> Sandbox:
+    """The sandbox; the person is warned where it isolates less than before."""
+    if (text := folder.step_down()) is not None:
+        server.protocol.tell("window/showMessage", {"type": 2, "message": text})
+    return sandbox
 
 
 class Run(Arguments, frozen=True, kw_only=True):
@@ -161,7 +172,7 @@ async def sandbox_run(server: PygentServer, args: Run) -> Any:
     if args.timeout is not None and args.timeout <= 0:
         raise InvalidArgument("timeout", "a number of seconds above 0")
     folder = server.folder(args.folder_uri)
-    sandbox = await folder.sandbox(server.say)
+    sandbox = _announced(server, folder, await folder.sandbox(server.say))
     done = msgspec.to_builtins(await sandbox.run(args.command, timeout=args.timeout, on_notice=server.say))
     if folder.changed_by_agent() is not None:
         server.trusting.consider()
@@ -171,7 +182,8 @@ async def sandbox_run(server: PygentServer, args: Run) -> Any:
 @command("pygent.sandbox.restart", "as `pygent.sandbox.status`")
 async def sandbox_restart(server: PygentServer, args: OneFolder) -> Any:
     """End the sandbox with everything in it, and choose again."""
-    return (await server.folder(args.folder_uri).restart_sandbox()).status()
+    folder = server.folder(args.folder_uri)
+    return _announced(server, folder, await folder.restart_sandbox()).status()
 
 
 class Trusting(Arguments, frozen=True, kw_only=True):

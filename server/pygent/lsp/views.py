@@ -151,7 +151,7 @@ class Views:
             raise PygentError(
                 "notFound",
                 f"There is no document {uri[:200]!r}.",
-                "Known: pygent:/session/ID.md, /task/ID/log, /task/ID.diff, /approval/ID.txt, /config.toml.",
+                "There are pygent:/session/ID.md, /task/ID/log and .diff, /approval/ID.txt and /config.toml.",
             )
         server = self._server
         if found["session"]:

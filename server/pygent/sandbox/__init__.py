@@ -8,6 +8,10 @@ from typing import Protocol
 
 from pygent.records import Isolation, Wire
 
+NO_SANDBOX = "NO SANDBOX: commands run directly on this machine."
+STRENGTH: tuple[Isolation, ...] = ("local", "landlock", "bubblewrap", "docker")
+"""The kinds of isolation, the weakest first."""
+
 
 class CommandResult(Wire, frozen=True, kw_only=True):
     """How a command ended.
@@ -96,4 +100,4 @@ class Sandbox(Protocol):
         """End every process and container of this sandbox; may be called twice."""
 
 
-__all__ = ["CommandResult", "OnOutput", "Report", "Sandbox", "SandboxStatus"]
+__all__ = ["NO_SANDBOX", "STRENGTH", "CommandResult", "OnOutput", "Report", "Sandbox", "SandboxStatus"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from pygent import programs
 from pygent.config import Settings
 from pygent.errors import SandboxUnavailable
-from pygent.sandbox import Report, Sandbox, tree
+from pygent.sandbox import NO_SANDBOX, Report, Sandbox, tree
 from pygent.sandbox.bubblewrap import BubblewrapSandbox
 from pygent.sandbox.docker import DockerSandbox
 from pygent.sandbox.engine import connect
@@ -70,7 +70,7 @@ async def _without_namespaces(profile: Profile, why: str, report: Report) -> San
         await sandbox.start()
     except SandboxUnavailable as error:
         reason = f"{why}; {_lower(error.message)}"
-        report(f"NO SANDBOX: commands run directly on this machine. {reason}")
+        report(f"{NO_SANDBOX} {reason}")
         local = LocalSandbox(replace(profile, reason=reason))
         await local.start()
         _tell_own_files(profile, report, kept=False)

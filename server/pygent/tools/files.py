@@ -12,7 +12,8 @@ from pygent import files, programs
 from pygent.errors import ToolError
 from pygent.protected import is_protected
 from pygent.tools import Arguments, Result, ToolContext
-from pygent.tools.edits import nearest, replace, unified_diff
+from pygent.tools.edits import kept, nearest, replace, unified_diff
+from pygent.visible import NAME, visible
 from pygent.workspace import Text, Workspace, printable
 
 MAX_LINES = 2000
@@ -160,7 +161,7 @@ async def _change(context: ToolContext, path: Path, before: Text | None, after: 
     elif context.settings.confirm_edits:
         await context.confirm(kind="edit", title=title, detail=name, diff=diff)
     kind = await context.workspace.write(path, before, after, f"Pygent: {name}")
-    context.changed(path, kind, diff)
+    context.changed(path, kind, kept(diff))
 
 
 def _output(path: Path) -> str:
@@ -174,7 +175,8 @@ def _output(path: Path) -> str:
 def _listing(workspace: Workspace, folder: Path) -> str:
     names = workspace.entries(folder)
     more = f"\n[{len(names) - MAX_LINES} more]" if len(names) > MAX_LINES else ""
-    return (printable("\n".join(names[:MAX_LINES])) or f"{workspace.relative(folder)} is empty.") + more
+    shown = (visible(printable(name), keep=NAME) for name in names[:MAX_LINES])
+    return ("\n".join(shown) or f"{workspace.relative(folder)} is empty.") + more
 
 
 TOOLS = (ReadFile, WriteFile, EditFile, DownloadFile)

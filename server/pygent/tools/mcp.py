@@ -12,7 +12,7 @@ import binascii
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,9 +23,11 @@ import msgspec
 from pygent.config.settings import McpServer
 from pygent.errors import ToolError
 from pygent.tools import Result, Tool, ToolContext
+from pygent.tools import mcp_words as words
 from pygent.tools.images import image_type
 from pygent.tools.mcp_connection import Connection
 from pygent.tools.user import call_text, result, title_of
+from pygent.visible import visible
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
@@ -83,26 +85,26 @@ class McpServers:
                 name, servers[name], self._environ, self.root, refuse=self._refuse
             )
         problems = await asyncio.gather(*(self._begin(name) for name in new))
-        return [problem for problem in problems if problem is not None]
+        return [problem for some in problems for problem in some]
 
     async def close(self) -> None:
         """End all servers."""
         await asyncio.gather(*(self._end(name) for name in list(self._connections)))
 
-    async def _begin(self, name: str) -> str | None:
+    async def _begin(self, name: str) -> list[str]:
         connection = self._connections[name]
         self._failed[name] = (-math.inf, f"The MCP server {name} has not started.")  # whoever cancels now
         try:
             offered = await connection.tools()
         except ToolError as error:
             self._failed[name] = (time.monotonic(), str(error))
-            return str(error)
+            return [str(error)]
         wanted = connection.server.tools
         del self._failed[name]
-        tools = [_tool(connection, one) for one in offered if wanted is None or one.name in wanted]
-        self._tools[name] = {tool.name: tool for tool in tools}
+        taken = [one for one in offered if wanted is None or one.name in wanted]
+        self._tools[name], refused = _offers(connection, taken)
         missing = sorted({*(wanted or ())} - {one.name for one in offered})
-        return f"The MCP server {name} has no tool {missing[0]!r}." if missing else None
+        return [*(f"The MCP server {name} has no tool {one!r}." for one in missing[:1]), *refused]
 
     async def _end(self, name: str) -> None:
         self._tools.pop(name, None)
@@ -135,11 +137,30 @@ class _Call:
         return shown if image is None else replace(shown, image=context.store_image(*image))
 
 
+def _offers(connection: Connection, offered: Sequence[McpTool]) -> tuple[dict[str, Tool], list[str]]:
+    """The tools that the model is told of, by their names for it; and why others are left out."""
+    tools: dict[str, Tool] = {}
+    refused: list[str] = []
+    room = words.MOST
+    for one in offered:
+        try:
+            tool = _tool(connection, one)
+            if (room := room - words.size(tool.description, tool.parameters)) < 0:
+                raise words.Refused(f"the tools of this server take more than {words.MOST} bytes")
+            tools[tool.name] = tool
+        except words.Refused as why:
+            refused.append(f"{words.described(one.name)[:80]} of {connection.name} is left out: {why}.")
+    return tools, refused
+
+
 def _tool(connection: Connection, offered: McpTool) -> Tool:
+    """A tool as the model is told of it.  Raises Refused."""
+    if visible(offered.name, keep="\\") != offered.name:
+        raise words.Refused("its name has characters that can't be seen")
     return Tool(
         name=_name(connection.name, offered.name),
-        description=" ".join((offered.description or offered.title or offered.name).split()),
-        parameters={"type": "object", "properties": {}, **offered.input_schema},
+        description=words.described(offered.description or offered.title or offered.name),
+        parameters=words.schema(offered.input_schema),
         bind=lambda arguments: _Call(connection, offered.name, arguments),
         changes=True,
         source=f"MCP server {connection.name}",

@@ -19,6 +19,7 @@ from pygent.config.settings import McpServer
 from pygent.errors import ToolError
 from pygent.redaction import process, stripped
 from pygent.sandbox.output import Cleaner
+from pygent.visible import visible
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -180,7 +181,8 @@ class Connection:
 
     def _reason(self, error: BaseException) -> str:
         """Why, in a line: the error, and the last that the program wrote to its standard error."""
-        words = process.whole(" ".join(str(error).split())).rstrip(".")[:300] or type(error).__name__
+        words = visible(process.whole(" ".join(str(error).split())), keep="").rstrip(".")[:300]
+        words = words or type(error).__name__
         last = self._said.line if self._said is not None else ""
         return f"{words} ({last})" if last else words
 

@@ -15,6 +15,7 @@ from pygent.errors import ToolError
 from pygent.gitignore import walk
 from pygent.protected import is_secret
 from pygent.tools import Arguments, Result, ToolContext
+from pygent.visible import NAME, visible
 from pygent.workspace import Workspace, printable
 
 MAX_MATCHES = 200
@@ -59,7 +60,8 @@ class Glob(Arguments):
         """List in a thread."""
         found = await asyncio.to_thread(_glob, context.workspace, self.pattern)
         more = f"\n[{len(found) - MAX_MATCHES} more]" if len(found) > MAX_MATCHES else ""
-        return Result(printable("\n".join(found[:MAX_MATCHES])) + more or "No file.", truncated=bool(more))
+        names = (visible(printable(name), keep=NAME) for name in found[:MAX_MATCHES])
+        return Result("\n".join(names) + more or "No file.", truncated=bool(more))
 
 
 def _grep(workspace: Workspace, start: Path, pattern: str, include: str | None) -> list[str]:
@@ -95,7 +97,7 @@ def _matches(workspace: Workspace, path: Path, compiled: object, deadline: float
         content = workspace.read(path, MAX_FILE).content
     except ToolError:
         return  # binary, too large, or no plain file any more
-    name = workspace.relative(path)
+    name = visible(printable(workspace.relative(path)), keep=NAME)
     for number, line in enumerate(content.split("\n"), 1):
         left = deadline - time.monotonic()
         if left <= 0 or compiled.search(line[:10_000], timeout=left, concurrent=True):

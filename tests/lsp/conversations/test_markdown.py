@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nasty import COMMANDS
 
-from pygent.events import Message, TextDelta
+from pygent.approval_text import made_visible
+from pygent.events import ApprovalRequested, Message, TextDelta
 from pygent.lsp.conversations.markdown import Neutraliser, neutral, normalised, parse, unclosed
-from pygent.lsp.conversations.rendering import MAX_CHARACTERS, Rendering, bounded, fenced
+from pygent.lsp.conversations.rendering import MAX_CHARACTERS, Rendering, bounded, fenced, lines_of
+from pygent.records import Approval
+from pygent.visible import visible
 
 PIECES = st.sampled_from(
     [
@@ -113,7 +119,8 @@ def test_streamed_or_whole_the_same_text_comes_out(pieces: list[str]) -> None:
     for one in (text, neutral("".join(pieces))):
         assert "\r" not in one
         assert normalised("".join(pieces)).count("\n") == one.count("\n")
-        assert one.replace("\\", "").replace("␛", "\x1b") == normalised("".join(pieces)).replace("\\", "")
+        read = re.sub(r"\\u\{([0-9a-f]+)\}", lambda found: chr(int(found[1], 16)), one)
+        assert read.replace("\\", "") == normalised("".join(pieces)).replace("\\", "")
 
 
 @given(HOSTILE, HOSTILE)
@@ -121,6 +128,32 @@ def test_output_stays_in_its_fence(output: str, after: str) -> None:
     block = fenced(output, "text")
     document = f"## You\n\n{block}\n\n## Pygent\n"
     assert [section.who for section in parse(document).sections] == ["You", "Pygent"]
+
+
+def test_an_approval_is_shown_whole_and_forges_nothing() -> None:
+    for command in COMMANDS:
+        asked = Approval(
+            id="apr_1",
+            session_id="ses_1",
+            kind="command",
+            title="Run a command",
+            detail=command,
+            command=command,
+            isolation="local",
+            background=True,
+        )
+        asked = made_visible(asked)
+        block = Rendering().hear(ApprovalRequested(approval=asked)).lstrip("\n")
+        lines = block.split("\n")
+        assert all(line == ">" or line.startswith("> ") for line in lines)
+        shown = "\n".join(line[2:] for line in lines)
+        assert f"\n{visible(command)}\n" in shown
+        assert "\nNO SANDBOX: this runs directly on your machine" in shown
+        assert "\nIn the background" in shown
+        assert len(lines) == lines_of(asked)
+        document = parse(f"## You\n\nHi\n\n## Pygent\n\n{block}\n")
+        assert [section.who for section in document.sections] == ["You", "Pygent"]
+        assert document.session_id is None
 
 
 def test_long_output_keeps_its_ends() -> None:

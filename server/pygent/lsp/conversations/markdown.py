@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pygent.visible import PROSE, visible
+
 HEADING = re.compile(r" {0,3}##[ \t]{1,8}(You|Pygent)[ \t]{0,8}\Z")
 ID_LINE = re.compile(r"<!-- pygent: (ses_[0-9a-z]+)\b.*-->[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})(.*)\Z")
-_CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -193,7 +194,7 @@ class Neutraliser:
         text, self._held = self._held + text, ""
         if not final and (partial := _PARTIAL.search(text, max(0, len(text) - _HELD))) is not None:
             text, self._held = text[: partial.start()], partial[0]
-        text = normalised(text).translate(_CONTROL)
+        text = visible(normalised(text), keep=PROSE)
         return _HOSTILE.sub(lambda found: "\\" + found[0], text)
 
 

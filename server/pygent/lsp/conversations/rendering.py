@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from pygent.approval_text import content, facts, title
+from pygent.approval_text import asked, content, facts
 from pygent.events import (
     AnyEvent,
     ApprovalRequested,
@@ -199,7 +199,7 @@ def _approval(approval: Approval) -> str:
     fence = fence_for(text)
     language = "diff" if approval.diff else "sh" if approval.command else "text"
     lines = [
-        f"**Approval needed** ({isolation}): {title(approval)}",
+        f"**Approval needed** ({isolation}): {asked(approval)}",
         *[f"\n{fact}" for fact in facts(approval)],
         f"\n{fence}{language}\n{text}\n{fence}\n",
         "`Allow`, `Allow for session` or `Deny`: a code lens, or a code action here.",
