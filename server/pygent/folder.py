@@ -296,7 +296,10 @@ class Folder:
 
     def _refuse_server(self) -> str | None:
         """Why no MCP server may be started: a file that they are made of has changed."""
-        names = self._standing.differs("mcp_servers", self.config)
+        return self._changed_since_trust("mcp_servers")
+
+    def _changed_since_trust(self, key: str) -> str | None:
+        names = self._standing.differs(key, self.config)
         if not names:
             return None
         return f"{', '.join(names[:3])} changed since you trusted it; look at it, then `pygent trust`"
@@ -337,6 +340,8 @@ class Folder:
             return await self._parent.model()
         from pygent.model.client import connection_settings, open_model, preload  # noqa: PLC0415 - imports openai
 
+        if self.settings.ca_bundle is not None and (changed := self._changed_since_trust("ca_bundle")):
+            raise PygentError("notTrusted", f"{changed}.", "Then ask again.")
         endpoint = connection_settings(self.settings)
         async with self._connecting:
             if self._model is None or self._model[0] != endpoint:

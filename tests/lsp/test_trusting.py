@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ FREE: dict[str, Any] = {"trusted": True, "config": {"confirm_bash": False}}
 
 
 async def show(wire: Wire) -> dict[str, Any]:
-    return (await wire.command("pygent.config.show"))["values"]
+    return (await wire.command("pygent.config.show"))["values"]  # type: ignore[no-any-return]
+
+
+async def in_force(wire: Wire) -> dict[str, Any]:
+    """The settings in force; the address of the scripted model is another one in each process."""
+    return {key: one["value"] for key, one in (await show(wire)).items() if key != "base_url"}
 
 
 def questions(wire: Wire) -> list[str]:
@@ -46,35 +51,26 @@ async def test_what_the_agent_makes_has_no_effect_and_is_announced(
     name: str, text: str, way: str, trusted: bool, workspace: Path, tmp_path: Path, bwrap: str
 ) -> None:
     mark = tmp_path / "ran"
-    make = f"printf '%s' {json.dumps(module(mark))} > evil.py; printf '%s' {json.dumps(text)} > {name}"
+    make = f"printf '%s' {shlex.quote(module(mark))} > evil.py; printf '%s' {shlex.quote(text)} > {name}"
     work = call("write_file", path=name, content=text) if way == "write_file" else call("bash", cmd=make)
     (workspace / "evil.py").write_text(module(mark))
     replies = [work, DONE, EVER] if way != "sandbox.run" else [EVER]
     options = {"trusted": trusted, "config": {"confirm_bash": False}, "approvals": True, "events": True}
     async with editor(workspace, *replies, **options) as wire:
         wire.answers["pygent/approve"] = lambda params: {"decision": "accept"}
-        before = await show(wire)
+        before = await in_force(wire)
         if way == "sandbox.run":
             await wire.command("pygent.sandbox.run", make)
         else:
             await wire.command("pygent.chat", "go")
         assert (workspace / name).read_text() == text
         await wire.command("pygent.chat", "again")
-        after = await show(wire)
-        assert {key: one["value"] for key, one in after.items()} == {
-            key: one["value"] for key, one in before.items()
-        }
+        assert await in_force(wire) == before
         (question,) = await wire.until(lambda: questions(wire))
-        assert f"{name} was changed while a command or tool of the agent ran." in question.replace(
-            f"evil.py, {name} were", f"{name} was"
-        )
-    assert not mark.exists()
-    options["events"] = False
-    async with editor(workspace, EVER, **options) as wire:  # the editor starts again, and says that it trusts
+        assert name in question and "changed while a command or tool of the agent ran." in question
+    async with editor(workspace, EVER, **options) as wire:  # the editor starts again, and trusts again
         await wire.command("pygent.chat", "again")
-        assert {key: one["value"] for key, one in (await show(wire)).items()} == {
-            key: one["value"] for key, one in before.items()
-        } | {"base_url": (await show(wire))["base_url"]["value"]}
+        assert await in_force(wire) == before
     assert not mark.exists()
 
 
@@ -85,7 +81,7 @@ async def test_a_module_that_a_command_changes_does_not_run(
     (workspace / "mine.py").write_text("import helper\n")
     (workspace / "helper.py").write_text(f"open({str(tmp_path / 'good')!r}, 'w')\n")
     (workspace / "pygent.toml").write_text('[[tools]]\nmodule = "mine.py"\n')
-    make = f"printf '%s' {json.dumps(module(mark))} > helper.py"
+    make = f"printf '%s' {shlex.quote(module(mark))} > helper.py"
     async with editor(workspace, EVER, **FREE) as wire:
         await wire.command("pygent.sandbox.run", make)  # before the module was ever loaded
         await wire.command("pygent.chat", "go")

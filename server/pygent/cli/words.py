@@ -141,7 +141,8 @@ COMMANDS: dict[str, Word] = {
     "trust": Word(
         "trust the settings of a folder",
         "A folder's pygent.toml and .env may come from anybody, so until you trust them they can set only "
-        "what is harmless. Trust ends when one of these files changes.",
+        "what is harmless. The command shows what they would set and, on a terminal, asks. Trust ends when "
+        "one of these files changes, or a file of the folder that they name.",
         (
             ("pygent trust", "the current folder"),
             ("pygent trust --list", "which folders are trusted"),

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pygent import files
 from pygent.config.diagnostic import File
+from pygent.config.look import MAX_FILE
 from pygent.config.outline import Statement
 from pygent.config.places import Range
 from pygent.lsp.buffers import Buffer
@@ -116,7 +118,7 @@ def dotenv(server: PygentServer, document: Document) -> Buffer:
 def on_disk(path: Path, encoding: str) -> Buffer:
     """A file as if it was open."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", "replace")
+        text = files.read_chosen(path, MAX_FILE).decode("utf-8-sig", "replace")
     except (OSError, ValueError):
         text = ""
     return Buffer(path.as_uri(), text, encoding=encoding)
