@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping, MutableMapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from pygent import files, saved
 from pygent.config import Config, Layers, Look, Settings, Standing, Trust
 from pygent.config.settings import ToolModule
-from pygent.errors import PygentError
+from pygent.errors import ConfigInvalid, PygentError
 from pygent.model import Model
 from pygent.records import Persona
 from pygent.sandbox import Report, Sandbox, SandboxStatus
@@ -130,7 +131,8 @@ class Folder:
         if self._standing.is_current:
             return []
         before = self.look
-        self.reload()
+        with contextlib.suppress(ConfigInvalid):  # the file of --config is gone: what it said still counts
+            self.reload()
         return self._standing.changed_since(before)
 
     def changed_by_agent(self) -> str | None:
