@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lsp.wire import IGNORE, Wire, editor, server
+from tests.lsp.wire import Wire, editor, server
 from tests.story import call
 
 from pygent.replay import Reply
@@ -190,12 +190,15 @@ async def test_a_text_that_was_opened_after_a_command_is_not_the_persons(workspa
         assert (await show(wire))["confirm_bash"]["value"] is True
 
 
+EVIL = 'image = "evil"\n'
+
+
 async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
     path = workspace / "pygent.toml"
     path.write_text("# mine\n")
     replies = [
         call("read_file", path="pygent.toml"),
-        call("write_file", path="pygent.toml", content=LOOSE),
+        call("write_file", path="pygent.toml", content=EVIL),
         DONE,
         EVER,
     ]
@@ -204,7 +207,7 @@ async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
         wire.answers["pygent/approve"] = lambda params: {"decision": "accept"}
 
         def apply(params: Any) -> Any:
-            typed(wire, path, LOOSE, 2)
+            typed(wire, path, EVIL, 2)
             return {"applied": True}
 
         wire.answers["workspace/applyEdit"] = apply
@@ -212,8 +215,7 @@ async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
         wire.tell("textDocument/didOpen", document(path, "# mine\n"))
         await wire.command("pygent.chat", "go")
         assert any(one["method"] == "workspace/applyEdit" for one in wire.asked)
-        path.write_text(LOOSE)
+        path.write_text(EVIL)
         saved(wire, path)
-        wire.answers["workspace/configuration"] = lambda _: IGNORE
         held = (await wire.command("pygent.config.show"))["wouldChange"]
-        assert [one["key"] for one in held] == ["confirm_bash"]
+        assert [one["key"] for one in held] == ["image"]
