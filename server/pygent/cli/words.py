@@ -176,7 +176,7 @@ EXIT_CODES = {
     1: "failed: the model, a tool or a check",
     2: "wrong usage",
     3: "something needed an approval or an answer that nobody could give",
-    4: "invalid configuration",
+    4: "invalid configuration, or no key but one that waits for your trust",
     5: "sandbox unavailable",
     124: "a time or step limit",
     130: "cancelled",
