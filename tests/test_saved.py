@@ -274,3 +274,56 @@ async def test_what_is_no_snapshot_is_refused(workspace: Path, tmp_path: Path) -
         for place in (tmp_path / "pictures", tmp_path / "nothing"):
             with pytest.raises(PygentError, match="There is no snapshot"):
                 await load(it.app.sessions, session, place)
+
+
+async def test_a_snapshot_brings_nothing_that_is_protected(workspace: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil"
+    names = [
+        *(".gitmodules", ".vscode/tasks.json", ".idea/x", ".zed/settings.json", ".devcontainer/x", ".envrc"),
+        *(".pygent/x", ".pygent.toml", "pygent.toml", ".mcp.json", ".husky/pre-commit", ".env"),
+        ".pre-commit-config.yaml",
+    ]
+    for name in [
+        *names,
+        "fine.txt",
+        ".git/hooks/pre-commit",
+        "sub/.git/config",
+        ".GIT/config",
+        "Pygent.TOML",
+    ]:
+        (evil / "workspace" / name).parent.mkdir(parents=True, exist_ok=True)
+        (evil / "workspace" / name).write_text("evil")
+    (evil / "workspace/pipe").parent.mkdir(exist_ok=True)
+    os.mkfifo(evil / "workspace/pipe")
+    (workspace / "pygent.toml").write_text("# mine\n")
+    async with story(workspace, Reply(text="On.")) as it:
+        done = await load(it.app.sessions, it.app.sessions.new(it.folder), evil)
+        assert done.files == ["fine.txt"]
+        left = {one.path.partition("/")[0] for one in done.left_out}
+        assert left >= {name.partition("/")[0] for name in names} | {".git", ".GIT", "Pygent.TOML", "sub"}
+        assert (workspace / "pygent.toml").read_text() == "# mine\n"
+        assert sorted(path.name for path in workspace.iterdir()) == ["fine.txt", "pygent.toml"]
+        named = await load(
+            it.app.sessions,
+            it.app.sessions.new(it.folder),
+            evil,
+            protected=["pygent.toml", ".vscode/tasks.json", ".git/hooks/pre-commit"],
+        )
+        assert sorted(named.files) == [".vscode/tasks.json", "fine.txt", "pygent.toml"]
+        assert not (workspace / ".git").exists()
+
+
+async def test_a_snapshot_of_a_trusted_folders_settings_runs_nothing_of_its_own(
+    workspace: Path, tmp_path: Path
+) -> None:
+    mark, evil = tmp_path / "ran", tmp_path / "evil"
+    (evil / "workspace").mkdir(parents=True)
+    (evil / "workspace/mine.py").write_text(f"open({str(mark)!r}, 'w')")
+    (evil / "workspace/pygent.toml").write_text('[[tools]]\nmodule = "mine.py"\n')
+    async with story(workspace, Reply(text="On.", times=0)) as it:
+        it.folder.set_trust(True)
+        session = it.app.sessions.new(it.folder)
+        done = await load(it.app.sessions, session, evil, protected=["pygent.toml"])
+        await it.app.sessions.get(done.session_id or "").chat("go")
+        assert not mark.exists()
+        assert [one["key"] for one in it.folder.config.would_change()] == ["tools"]

@@ -125,10 +125,11 @@ export interface Notice {
   attempts?: number;
 }
 
-/** A named character of an agent. */
+/** A named character of an agent. `unconfirmed`: a folder or snapshot says so that the person has not trusted. */
 export interface Persona {
   name: string;
   description?: string;
+  unconfirmed?: boolean;
 }
 
 /** A question of the agent to the person, with answers to choose from or free text. */
@@ -549,7 +550,7 @@ export interface Commands {
     arguments: {
       folderUri?: string;
     };
-    result: { values: { [key: string]: { value: unknown; origin: string; location?: string; shadowed?: unknown } }; diagnostics: unknown[] };
+    result: { values: { [key: string]: { value: unknown; origin: string; location?: string; shadowed?: unknown } }; diagnostics: unknown[]; wouldChange: { key: string; value: unknown; origin: string; files?: string[] }[] };
   };
   "pygent.config.reload": {
     arguments: {
@@ -582,7 +583,7 @@ export interface Commands {
       trusted: boolean;
       folderUri?: string;
     };
-    result: { folderUri: string; trusted: boolean; wouldChange: { key: string; value: unknown; origin: string }[] };
+    result: { folderUri: string; trusted: boolean; wouldChange: { key: string; value: unknown; origin: string; files?: string[] }[] };
   };
   "pygent.doctor": {
     arguments: Record<string, never>;
@@ -599,8 +600,9 @@ export interface Commands {
     arguments: {
       dir: string;
       sessionId?: string;
+      protected?: string[];
     };
-    result: { dir: string; files: string; before: string; sessionId: string };
+    result: { dir: string; files: string; leftOut?: string; before: string; sessionId: string };
   };
   "pygent.delegate": {
     arguments: {

@@ -251,7 +251,7 @@ class Equipped(Conversation):
             return
         try:
             root = history.root_of(path, self.folder.root, self.folder.workspace.root)
-            history.write(path, self.whole_conversation(), root)
+            history.write(path, self.whole_conversation(), root, history.Written(self.folder.launch.state))
         except OSError as error:
             text = f"The history file {path} can't be written: {error.strerror}."
             self._journal.emit(Notice(level="error", text=text, code="conflict"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -135,7 +136,8 @@ class Folder:
         if self._standing.is_current:
             return []
         before = self.look
-        self.reload()
+        with contextlib.suppress(ConfigInvalid):  # the file of --config is gone: what it said still counts
+            self.reload()
         return self._standing.changed_since(before)
 
     def changed_by_agent(self) -> str | None:
@@ -310,7 +312,10 @@ class Folder:
 
     def _refuse_server(self) -> str | None:
         """Why no MCP server may be started: a file that they are made of has changed."""
-        names = self._standing.differs("mcp_servers", self.config)
+        return self._changed_since_trust("mcp_servers")
+
+    def _changed_since_trust(self, key: str) -> str | None:
+        names = self._standing.differs(key, self.config)
         if not names:
             return None
         return f"{', '.join(names[:3])} changed since you trusted it; look at it, then `pygent trust`"
@@ -369,6 +374,8 @@ class Folder:
 
         if (problem := self.config.bad_key) is not None:
             raise ConfigInvalid(problem.message, problem.fix)
+        if self.settings.ca_bundle is not None and (changed := self._changed_since_trust("ca_bundle")):
+            raise PygentError("notTrusted", f"{changed}.", "Then ask again.")
         endpoint = connection_settings(self.settings)
         async with self._connecting:
             if self._model is None or self._model[0] != endpoint:

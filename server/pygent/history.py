@@ -6,6 +6,7 @@ written at the end of each turn; the store stays the truth in between.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,23 +28,55 @@ def root_of(path: Path, *roots: Path) -> Path | None:
     return next((root for root in roots if root in path.parents), None)
 
 
-def write(path: Path, messages: Sequence[bytes], root: Path | None = None) -> None:
+class Written:
+    """What Pygent wrote into history files that commands can change: the hash of each, in the state folder.
+
+    A conversation that somebody else wrote would be taken for what the person said.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "histories.json"
+
+    def note(self, path: Path, data: bytes) -> None:
+        """Remember what is about to be written, beside what was written before.  Raises OSError."""
+        entries = self._entries()
+        mark = hashlib.sha256(data).hexdigest()
+        entries[str(path)] = [mark, *(one for one in entries.get(str(path), ()) if one != mark)][:2]
+        files.write_chosen(self._path, msgspec.json.encode(entries), 0o600)
+
+    def is_ours(self, path: Path, data: bytes) -> bool:
+        """Whether a file holds what was written last; True for one that was never written."""
+        marks = self._entries().get(str(path))
+        return marks is None or hashlib.sha256(data).hexdigest() in marks
+
+    def _entries(self) -> dict[str, list[str]]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, list[str]])
+        except (OSError, ValueError):
+            return {}
+
+
+def write(
+    path: Path, messages: Sequence[bytes], root: Path | None = None, written: Written | None = None
+) -> None:
     """Replace the history file with these serialised chat messages; it is for its owner only.
 
-    `root` is as of `root_of`.  Raises OSError.
+    `root` is as of `root_of`; below one, `written` remembers what it is now.  Raises OSError.
     """
     data = b"[\n" + b",\n".join(messages) + b"\n]\n"
     if root is None:
         files.write_chosen(path, data, 0o600)
-    else:
-        files.write_atomic(path, data, 0o600, root=root)
+        return
+    if written is not None:
+        written.note(path, data)  # first: whoever is killed in between finds the old file, which is ours too
+    files.write_atomic(path, data, 0o600, root=root)
 
 
-def read(path: Path, root: Path | None = None) -> list[AnyEvent]:
+def read(path: Path, root: Path | None = None, written: Written | None = None) -> list[AnyEvent]:
     """The events that the file's conversation amounts to; none if there is no file.
 
-    `root` is as of `root_of`.  Raises PygentError `conflict` if the file is no conversation; it is left as
-    it is.
+    `root` is as of `root_of`.  Raises PygentError `conflict` if the file is no conversation, or below a root
+    not the one that was `written`; it is left as it is.
     """
     try:
         data = files.read_chosen(path, MAX_FILE) if root is None else files.read(path, root, MAX_FILE)
@@ -53,6 +86,8 @@ def read(path: Path, root: Path | None = None) -> list[AnyEvent]:
         raise PygentError("conflict", f"The history file {path} can't be read: {error.strerror}.") from error
     if len(data) > MAX_FILE:
         raise PygentError("conflict", f"The history file {path} is larger than {MAX_FILE >> 20} MiB.")
+    if root is not None and written is not None and not written.is_ours(path, data):
+        raise PygentError("conflict", f"The history file {path} was changed by something else than Pygent.")
     if not data.strip():
         return []
     try:

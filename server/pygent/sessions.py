@@ -259,7 +259,7 @@ class Sessions:
         folder = session.folder
         root = history.root_of(path, *([snapshot] if snapshot else []), folder.root, folder.workspace.root)
         try:
-            session.take_over_history(history.read(path, root))
+            session.take_over_history(history.read(path, root, history.Written(self.launch.state)))
         except PygentError as error:
             aside = history.set_aside(path, root) if path == settings.history_file else path
             text = f"{error.message} It is kept as {aside}; the conversation starts anew."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lsp.wire import IGNORE, Wire, editor, server
+from tests.lsp.wire import Wire, editor, server
 from tests.story import call
 
 from pygent.replay import Reply
@@ -19,7 +19,12 @@ FREE: dict[str, Any] = {"trusted": True, "config": {"confirm_bash": False}}
 
 
 async def show(wire: Wire) -> dict[str, Any]:
-    return (await wire.command("pygent.config.show"))["values"]
+    return (await wire.command("pygent.config.show"))["values"]  # type: ignore[no-any-return]
+
+
+async def in_force(wire: Wire) -> dict[str, Any]:
+    """The settings in force; the address of the scripted model is another one in each process."""
+    return {key: one["value"] for key, one in (await show(wire)).items() if key != "base_url"}
 
 
 def questions(wire: Wire) -> list[str]:
@@ -30,51 +35,45 @@ def module(mark: Path) -> str:
     return f"open({str(mark)!r}, 'a').write('ran')\n"
 
 
+TOOLS = '[[tools]]\nmodule = "evil.py"\n'
+
+
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("trusted", "way", "name", "text"),
     [
-        ("pygent.toml", '[[tools]]\nmodule = "evil.py"\n'),
-        ("pygent.toml", 'base_url = "http://127.0.0.1:1/v1"\n'),
-        ("pygent.toml", "confirm_bash = false\nconfirm_edits = false\n"),
-        (".env", "PYGENT_IMAGE=evil\nPYGENT_INIT_FILES=evil.py\n"),
-        ("pygent.toml", '[mcp_servers.x]\ncommand = "python3"\nargs = ["evil.py"]\n'),
+        (True, "bash", "pygent.toml", TOOLS),
+        (False, "bash", "pygent.toml", TOOLS),
+        (True, "write_file", "pygent.toml", TOOLS),
+        (True, "sandbox.run", "pygent.toml", TOOLS),
+        (True, "bash", "pygent.toml", 'image = "evil"\n[approvals]\ntimeout = 9\n'),
+        (True, "sandbox.run", ".env", "PYGENT_IMAGE=evil\nPYGENT_INIT_FILES=evil.py\n"),
+        (True, "bash", "pygent.toml", '[mcp_servers.x]\ncommand = "python3"\nargs = ["evil.py"]\n'),
     ],
 )
-@pytest.mark.parametrize("way", ["bash", "write_file", "sandbox.run"])
-@pytest.mark.parametrize("trusted", [True, False])
 async def test_what_the_agent_makes_has_no_effect_and_is_announced(
-    name: str, text: str, way: str, trusted: bool, workspace: Path, tmp_path: Path, bwrap: str
+    trusted: bool, way: str, name: str, text: str, workspace: Path, tmp_path: Path, bwrap: str
 ) -> None:
     mark = tmp_path / "ran"
-    make = f"printf '%s' {json.dumps(module(mark))} > evil.py; printf '%s' {json.dumps(text)} > {name}"
+    make = f"printf '%s' {shlex.quote(module(mark))} > evil.py; printf '%s' {shlex.quote(text)} > {name}"
     work = call("write_file", path=name, content=text) if way == "write_file" else call("bash", cmd=make)
     (workspace / "evil.py").write_text(module(mark))
     replies = [work, DONE, EVER] if way != "sandbox.run" else [EVER]
     options = {"trusted": trusted, "config": {"confirm_bash": False}, "approvals": True, "events": True}
     async with editor(workspace, *replies, **options) as wire:
         wire.answers["pygent/approve"] = lambda params: {"decision": "accept"}
-        before = await show(wire)
+        before = await in_force(wire)
         if way == "sandbox.run":
             await wire.command("pygent.sandbox.run", make)
         else:
             await wire.command("pygent.chat", "go")
         assert (workspace / name).read_text() == text
         await wire.command("pygent.chat", "again")
-        after = await show(wire)
-        assert {key: one["value"] for key, one in after.items()} == {
-            key: one["value"] for key, one in before.items()
-        }
+        assert await in_force(wire) == before
         (question,) = await wire.until(lambda: questions(wire))
-        assert f"{name} was changed while a command or tool of the agent ran." in question.replace(
-            f"evil.py, {name} were", f"{name} was"
-        )
-    assert not mark.exists()
-    options["events"] = False
-    async with editor(workspace, EVER, **options) as wire:  # the editor starts again, and says that it trusts
+        assert name in question and "changed while a command or tool of the agent ran." in question
+    async with editor(workspace, EVER, **options) as wire:  # the editor starts again, and trusts again
         await wire.command("pygent.chat", "again")
-        assert {key: one["value"] for key, one in (await show(wire)).items()} == {
-            key: one["value"] for key, one in before.items()
-        } | {"base_url": (await show(wire))["base_url"]["value"]}
+        assert await in_force(wire) == before
     assert not mark.exists()
 
 
@@ -85,7 +84,7 @@ async def test_a_module_that_a_command_changes_does_not_run(
     (workspace / "mine.py").write_text("import helper\n")
     (workspace / "helper.py").write_text(f"open({str(tmp_path / 'good')!r}, 'w')\n")
     (workspace / "pygent.toml").write_text('[[tools]]\nmodule = "mine.py"\n')
-    make = f"printf '%s' {json.dumps(module(mark))} > helper.py"
+    make = f"printf '%s' {shlex.quote(module(mark))} > helper.py"
     async with editor(workspace, EVER, **FREE) as wire:
         await wire.command("pygent.sandbox.run", make)  # before the module was ever loaded
         await wire.command("pygent.chat", "go")
@@ -191,12 +190,15 @@ async def test_a_text_that_was_opened_after_a_command_is_not_the_persons(workspa
         assert (await show(wire))["confirm_bash"]["value"] is True
 
 
+EVIL = 'image = "evil"\n'
+
+
 async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
     path = workspace / "pygent.toml"
     path.write_text("# mine\n")
     replies = [
         call("read_file", path="pygent.toml"),
-        call("write_file", path="pygent.toml", content=LOOSE),
+        call("write_file", path="pygent.toml", content=EVIL),
         DONE,
         EVER,
     ]
@@ -205,7 +207,7 @@ async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
         wire.answers["pygent/approve"] = lambda params: {"decision": "accept"}
 
         def apply(params: Any) -> Any:
-            typed(wire, path, LOOSE, 2)
+            typed(wire, path, EVIL, 2)
             return {"applied": True}
 
         wire.answers["workspace/applyEdit"] = apply
@@ -213,8 +215,7 @@ async def test_an_edit_of_the_agent_is_not_the_persons(workspace: Path) -> None:
         wire.tell("textDocument/didOpen", document(path, "# mine\n"))
         await wire.command("pygent.chat", "go")
         assert any(one["method"] == "workspace/applyEdit" for one in wire.asked)
-        path.write_text(LOOSE)
+        path.write_text(EVIL)
         saved(wire, path)
-        wire.answers["workspace/configuration"] = lambda _: IGNORE
         held = (await wire.command("pygent.config.show"))["wouldChange"]
-        assert [one["key"] for one in held] == ["confirm_bash"]
+        assert [one["key"] for one in held] == ["image"]

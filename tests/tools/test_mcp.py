@@ -289,6 +289,22 @@ async def test_an_untrusted_folder_starts_nothing(workspace: Path, tmp_path: Pat
     assert mark.exists()
 
 
+async def test_a_program_that_has_changed_is_not_started(workspace: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (workspace / "serve.sh").write_text("exit 0\n")
+    (workspace / "pygent.toml").write_text('[mcp_servers.own]\ncommand = "sh"\nargs = ["serve.sh"]\n')
+    async with story(workspace, Reply(text="Done.")) as one:
+        one.folder.set_trust(True)
+        (workspace / "serve.sh").write_text(f"touch {mark}\n")
+        await one.folder.load_tools()  # what a turn looks at first has not been looked at
+        assert not mark.exists()
+        assert any("serve.sh changed since you trusted it" in problem for problem in one.folder.problems)
+        one.folder.set_trust(True)
+    async with story(workspace, Reply(text="Done.")) as one:
+        await one.folder.load_tools()
+    assert mark.exists()
+
+
 async def test_changed_settings_end_and_start_servers(workspace: Path, program: Path) -> None:
     servers = McpServers(dict(os.environ), workspace)
     first = McpServer(command=sys.executable, args=(str(program),))

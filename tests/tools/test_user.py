@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,3 +206,31 @@ async def test_installed_packages_offer_tools_and_always_ask(
         sources = {tool.name: tool.source for tool in session.tools.list()}
         assert (sources["marked"], sources["plain"], sources["bash"]) == ("all", "one", "built-in")
         assert any("tools of broken can't be loaded" in notice.text for notice in one.person.of(Notice))
+
+
+async def test_a_workspace_on_the_path_offers_nothing_by_itself(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "ran"
+    info = workspace / "evil-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pygent.tools]\nall = evil_tools\n")
+    (workspace / "evil_tools.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    monkeypatch.syspath_prepend(str(workspace))
+    async with story(workspace, Reply(text="Done.")) as one:
+        await one.app.sessions.new(one.folder).chat("go")
+    assert not mark.exists()
+    assert str(workspace) in sys.path
+
+
+async def test_a_module_imports_what_was_trusted_and_nothing_else_of_the_workspace(workspace: Path) -> None:
+    module = "import helper, json\nfrom pygent.tools.user import tool\n@tool\ndef both() -> str:\n    return helper.X + json.dumps(1)\n"
+    settings(workspace, '[[tools]]\nmodule = "my_tools.py"\nconfirm = false\n', module)
+    (workspace / "helper.py").write_text("X = 'helped '\n")
+    (workspace / "json.py").write_text("raise SystemExit('shadowed')\n")
+    async with story(workspace, call("both"), Reply(text="Done.")) as one:
+        one.folder.set_trust(True)
+        await one.app.sessions.new(one.folder).chat("go")
+        assert one.last_result() == "helped 1"
+    assert "helper" not in sys.modules

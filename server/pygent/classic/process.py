@@ -10,8 +10,10 @@ from typing import Any
 
 import tomli
 
+from pygent import files
 from pygent.blocking import LoopThread
 from pygent.config import Settings, load
+from pygent.config.look import MAX_FILE
 from pygent.errors import ConfigInvalid
 
 _config: list[Path] = []
@@ -57,7 +59,7 @@ def load_config(path: str | Path | None = None) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomli.loads(path.read_text("utf-8"))
+        return tomli.loads(files.read_chosen(path, MAX_FILE).decode())
     except OSError as error:
         raise ConfigInvalid(f"The settings file {path} can't be read: {error.strerror}.") from error
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -141,7 +141,8 @@ COMMANDS: dict[str, Word] = {
     "trust": Word(
         "trust the settings of a folder",
         "A folder's pygent.toml and .env may come from anybody, so until you trust them they can set only "
-        "what is harmless. Trust ends when one of these files changes.",
+        "what is harmless. The command shows what they would set and, on a terminal, asks. Trust ends when "
+        "one of these files changes, or a file of the folder that they name.",
         (
             ("pygent trust", "the current folder"),
             ("pygent trust --list", "which folders are trusted"),
@@ -175,7 +176,7 @@ EXIT_CODES = {
     1: "failed: the model, a tool or a check",
     2: "wrong usage",
     3: "something needed an approval or an answer that nobody could give",
-    4: "invalid configuration",
+    4: "invalid configuration, or no key but one that waits for your trust",
     5: "sandbox unavailable",
     124: "a time or step limit",
     130: "cancelled",

@@ -104,31 +104,21 @@ def load(
     `previous` had from it stays.  `texts` are buffers that are read in place of their files.
     `saved` is what a snapshot that was loaded says, which is never trusted.
 
-    `look` has the bytes of the folder's files, by default as they are now; `accepted` is the look that the
-    person trusted.  Where the two differ, what the latter says stays in force as far as the new contents may
-    not change it.
+    `look` has the folder's files, by default as they are now; `accepted` is the look that the person
+    trusted: what it says stays in force where the new contents may not change it.
     Raises ConfigInvalid only for a `config_file` that does not exist.
     """
-    texts = texts or {}
-    if look is None and folder is not None:
-        look = Look(folder)
-    if config_file is not None and config_file not in texts and not config_file.is_file():
-        raise ConfigInvalid(f"There is no settings file {config_file}.", "Check the path after --config.")
-    readings = {
-        path: _with_last_good(path, _read(path, home, None if path == config_file else look, texts), previous)
-        for path in config_files(folder, home, config_file)
-    }
-    said = [
+    look = Look(folder) if look is None and folder is not None else look
+    paths = config_files(folder, home, config_file)
+    readings = _of_files(paths, home, look, config_file=config_file, texts=texts or {}, previous=previous)
+    layers = [
         sources.mapping("flag", flags or {}),
         sources.environment(environ),
         sources.mapping("editor", editor or {}),
         sources.mapping("snapshot", saved or {}),
         *readings.values(),
     ]
-    problems = [problem for reading in said for problem in reading.problems]
-    base = folder or Path.cwd()
-    found = _values((entry for reading in said for entry in reading.entries), base, home, problems)
-    _values((entry for reading in said for entry in reading.unused), base, home, problems)
+    found, problems = _understood(layers, folder or Path.cwd(), home)
     trusted = trusted or folder is None
     before = [] if accepted is None or trusted else _before(accepted, config_file, home)
     guard = Guard(trusted, config_file, look, {} if accepted is None else accepted.marks)
@@ -144,13 +134,39 @@ def load(
         readings={path: reading for path, reading in readings.items() if not reading.broken},
         named={} if look is None else look.named,
         kept=tuple(key for key, value in values.items() if any(value.origin is one.origin for one in before)),
-        secrets=tuple(_secrets(said)),
+        secrets=tuple(_secrets(layers)),
     )
 
 
 def _secrets(said: Sequence[Reading]) -> Iterator[str]:
     entries = (entry for reading in said for entry in reading.entries)
     return (entry.raw for entry in entries if entry.setting.secret and isinstance(entry.raw, str))
+
+
+def _of_files(
+    paths: Sequence[Path],
+    home: Path,
+    look: Look | None,
+    *,
+    config_file: Path | None,
+    texts: Mapping[Path, str],
+    previous: Config | None,
+) -> dict[Path, Reading]:
+    """What each file says.  Raises ConfigInvalid as `load`."""
+    if config_file is not None and config_file not in texts and not config_file.is_file():
+        raise ConfigInvalid(f"There is no settings file {config_file}.", "Check the path after --config.")
+    looks = {path: None if path == config_file else look for path in paths}
+    return {path: _with_last_good(path, _read(path, home, looks[path], texts), previous) for path in paths}
+
+
+def _understood(
+    readings: Sequence[Reading], folder: Path, home: Path
+) -> tuple[list[Value], list[Diagnostic]]:
+    """The values of every layer, the strongest first, and what is wrong."""
+    problems = [problem for reading in readings for problem in reading.problems]
+    found = _values((entry for reading in readings for entry in reading.entries), folder, home, problems)
+    _values((entry for reading in readings for entry in reading.unused), folder, home, problems)
+    return found, problems
 
 
 def _before(look: Look, config_file: Path | None, home: Path) -> list[Value]:

@@ -20,6 +20,12 @@ MAX_FILE = 1024 * 1024
 MAX_FILES = 2000
 MAX_BYTES = 64 * 1024 * 1024
 """Files, and their bytes, that the settings of a folder may name: all are read at each look that is new."""
+MAX_CODE = 4 * 1024 * 1024
+"""Bytes of Python that is looked through for what it imports."""
+MAX_PLACES = 20_000
+"""Places that are looked at, whatever a folder's settings name."""
+MAX_DEPTH = 40
+"""Folders below each other."""
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 COMPILED = "__pycache__/"
 """The folder that is not looked through: Python is told to keep its compiled files elsewhere."""
@@ -42,7 +48,7 @@ class Look:
         self._wrong: dict[str, OSError] = {}
         self._stamps: dict[Path, object] = {}
         self._absent: set[str] = set()
-        self._room = MAX_BYTES
+        self._room, self._code = MAX_BYTES, MAX_CODE
         self.sealed = False
         """Whether nothing more is read: the look is complete, and may be what the person trusts."""
 
@@ -69,10 +75,11 @@ class Look:
 
         A link in the folder that leads out lies inside: a command can let it lead elsewhere.
         """
-        for one in (Path(os.path.normpath(path)), Path(os.path.realpath(path))):
-            if any(place in one.parents for place in self._places):
-                return one
-        return None
+        lexical = Path(os.path.normpath(path))
+        if any(place in lexical.parents for place in self._places):
+            return lexical
+        real = Path(os.path.realpath(path))
+        return real if any(place in real.parents for place in self._places) else None
 
     def data(self, path: Path) -> bytes | None:
         """The bytes of a file, at most MAX_FILE + 1; None if there is none.  Raises OSError."""
@@ -106,27 +113,34 @@ class Look:
     def cover(self, key: str, paths: Iterable[Path]) -> None:
         """Take in files, and all that lies below folders, that a setting names."""
         names = self.named.setdefault(key, set())
-        for path in paths:
+        waiting = [(path, 0) for path in paths]
+        while waiting and not self._is_exhausted:
+            path, depth = waiting.pop()
             try:
                 if files.is_folder(path, self._place(path)):
-                    self.cover(key, [path / name for name in self.entries(path)])
+                    waiting += [(path / name, depth + 1) for name in self.entries(path) if depth < MAX_DEPTH]
                     continue
             except OSError as error:
                 self.refused[key] = f"{self.name(path)} can't be read: {error.strerror}"
                 continue
-            name = self._read(path, keep=path.suffix == ".py")
+            name = self._read(path, keep=key == "tools")
             if name in self._marks:
                 names.add(name)
             if name in self._wrong:
                 self.refused[key] = f"{name} can't be trusted: {self._wrong[name].strerror}"
-        if len(self._marks) > MAX_FILES or self._room < 0:
-            self.refused[key] = (
-                f"it names more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB of this folder"
-            )
+            if depth == MAX_DEPTH:
+                self.refused[key] = f"{name} lies more than {MAX_DEPTH} folders deep"
+        if self._is_exhausted:
+            most = f"{MAX_FILES} files or {MAX_BYTES >> 20} MiB"
+            self.refused[key] = f"it names more than {most} of this folder"
+
+    @property
+    def _is_exhausted(self) -> bool:
+        return len(self._marks) > MAX_FILES or self._room < 0 or len(self._stamps) > MAX_PLACES
 
     def entries(self, folder: Path) -> list[str]:
         """The names in a folder.  Raises OSError."""
-        if len(self._marks) > MAX_FILES:
+        if self._is_exhausted:
             return []
         self._stamps[folder] = self._stamp(folder)
         found = files.entries(folder, self._place(folder))
@@ -134,12 +148,12 @@ class Look:
 
     def is_file(self, path: Path) -> bool:
         """Whether anything but a folder lies at a path; a file that is made there later changes the look."""
-        try:
-            found = files.status(path, self._place(path))
-        except OSError:
+        if self._is_exhausted:
             return False
-        self._stamps.setdefault(path, self._stamp(path))
-        return found is not None and not stat.S_ISDIR(found.st_mode)
+        if path not in self._stamps:
+            self._stamps[path] = self._stamp(path)
+        found = self._stamps[path]
+        return isinstance(found, tuple) and not stat.S_ISDIR(found[0])
 
     def differs(self, key: str, accepted: Mapping[str, str]) -> list[str]:
         """The files of a setting that are other ones than those accepted."""
@@ -153,6 +167,8 @@ class Look:
         self._stamps[path] = self._stamp(path)  # before it is read: a change meanwhile is seen next time
         try:
             data = files.read(path, self._place(path), MAX_FILE if keep else max(self._room, 0))
+            if keep and len(data) > MAX_FILE:
+                raise OSError(errno.EFBIG, f"it is larger than {MAX_FILE >> 20} MiB")
         except OSError as error:
             if error.errno in _NOT_THERE:
                 self._absent.add(name)
@@ -160,28 +176,33 @@ class Look:
                 self._wrong[name] = _worded(error)
                 self._marks[name] = f"! {self._wrong[name].strerror}"
             return name
-        self._room -= 0 if keep else len(data)
+        self._room -= len(data)
         self._marks[name] = hashlib.sha256(data).hexdigest()
-        if keep:
+        self._code -= len(data) if path.suffix == ".py" and keep else 0
+        if self._code < 0:
+            reason = f"with it there is more than {MAX_CODE >> 20} MiB of Python"
+            self._wrong[name], self._marks[name] = OSError(errno.EFBIG, reason), f"! {reason}"
+        elif keep:
             self._data[name] = data
         return name
 
     def name(self, path: Path) -> str:
         """A path relative to the folder, or whole where it lies elsewhere."""
-        return path.relative_to(self.root).as_posix() if self.root in path.parents else str(path)
+        name = path.relative_to(self.root).as_posix() if self.root in path.parents else str(path)
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
     def _place(self, path: Path) -> Path:
         return next((one for one in self._places if one == path or one in path.parents), path.parent)
 
     def _stamp(self, path: Path) -> object:
-        """What changes with a file or folder; its `ctime` nobody can set."""
+        """What changes with a file or folder, its mode first; its `ctime` nobody can set."""
         try:
             found = files.status(path, self._place(path))
         except OSError as error:
             return error.errno
         if found is None:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return found.st_mode, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _worded(error: OSError) -> OSError:

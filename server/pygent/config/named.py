@@ -73,7 +73,7 @@ def imported(path: Path, base: Path, look: Look, seen: set[Path]) -> Iterator[Pa
     yield path
     try:
         tree = ast.parse(look.data(path) or b"")
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return  # it is not run either
     for name in _imports(tree):
         parts = name.split(".")

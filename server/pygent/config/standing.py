@@ -55,7 +55,7 @@ class Standing:
         self.look.sealed = True
         if self._is_trusted_now():
             self._accepted, self._word, self._sure = self.look, False, False
-        if not self.look.marks and self._accepted is None:
+        if self._accepted is None and not self.look.marks and not self.look.refused:
             return replace(config, trusted=False)
         if self.trusted and not self.look.refused:
             return config

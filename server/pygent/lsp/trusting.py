@@ -41,8 +41,10 @@ class Trusting:
     def opened(self, params: dict[str, Any]) -> None:
         """`textDocument/didOpen`: a text from a file that nobody trusted is not the person's."""
         buffer, folder = self._of(params)
-        if buffer is not None and folder is not None and not self._is_accepted(folder, buffer):
-            self._foreign.add(buffer.uri)
+        if buffer is not None and folder is not None:
+            self.looked(folder, folder.refresh())
+            if not self._is_accepted(folder, buffer):
+                self._foreign.add(buffer.uri)
 
     def changed(self, params: dict[str, Any]) -> None:
         """`textDocument/didChange`: a text that equals the file was read from it, and not typed."""
