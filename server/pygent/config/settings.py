@@ -333,7 +333,8 @@ _ROWS: tuple[tuple[str, str | None, Kind, Taken, str], ...] = (
         None,
         "paths",
         "never",
-        "what commands may change outside the workspace, or inside although it is protected, such as `.git`; files of secrets that it names can be read, too",
+        "what commands may change outside the workspace, or inside although it is protected, such as `.git`; "
+        "files of secrets that it names can be read, too",
     ),
     (
         "sandbox.env",
