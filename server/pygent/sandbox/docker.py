@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pygent import files
 from pygent.errors import SandboxUnavailable
 from pygent.records import Isolation
 from pygent.sandbox import CommandResult, OnOutput, Report, SandboxStatus, container, engine
@@ -262,16 +263,17 @@ class DockerSandbox:
         """
         if not engine.remote(self._profile.environ):
             return
-        probe = self._profile.root / f".pygent-probe-{secrets.token_hex(8)}"
+        root = self._profile.root
+        probe = root / f".pygent-probe-{secrets.token_hex(8)}"
         try:
-            probe.touch()
+            files.write_atomic(probe, b"", root=root)
             seen = await self._run(line, f"test -e {probe.name}", timeout=20)
         finally:
             with contextlib.suppress(OSError):
-                probe.unlink()
+                files.remove(probe, root)
         if seen.exit_code != 0:
             raise SandboxUnavailable(
                 f"The Docker engine at {engine.address(self._profile.environ)} has another folder "
-                f"{self._profile.root} than this machine.",
+                f"{root} than this machine.",
                 "Use an engine on this machine, or set PYGENT_USE_DOCKER=0.",
             )
