@@ -24,16 +24,19 @@ def modules_outside(look: Look) -> Iterator[None]:
     What this Python itself is installed with stays, also where it lies in the workspace.
     """
     own = (Path(sys.prefix), Path(sys.base_prefix))
-    before = sys.path[:]
-    sys.path[:] = [
+    before = sys.path
+    kept = [
         entry
         for entry in before
         if not look.is_below(Path(entry or ".")) or any(prefix in Path(entry).parents for prefix in own)
     ]
+    # Another list, not other entries: a thread that goes through the old one meanwhile would skip some.
+    sys.path = kept[:]
     try:
         yield
     finally:
-        sys.path[:] = before
+        added = [entry for entry in sys.path if entry not in kept]
+        sys.path = [*added, *before] if added else before
 
 
 def run_module(module: ToolModule, look: Look, accepted: Look | None) -> ModuleType:
