@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.conftest import REPOSITORY, installed, missing
+from tests.conftest import REPOSITORY, missing
 from tests.lsp.wire import server
 
 from pygent.replay import Match, ReplayServer, Reply, Script, ScriptedCall
@@ -290,18 +290,25 @@ async def test_nothing_of_a_hostile_folder_acts_on_the_host(
     places = [*allowed(hostile, state), str(saved)]
     strange = sorted(one for one in trace.written if not explained(one, places) and "/.saved." not in one)
     assert strange == []
-    unknown = [line for line in trace.programs if not known(line, hostile, bwrap)]
+    unknown = [line for line in trace.programs if not known(line, hostile)]
     assert unknown == []
     assert any(bwrap in line for line in trace.programs)  # the record has what it must have
 
 
-def known(line: str, workspace: Path, bwrap: str) -> bool:
-    """Whether a program is one that the server may start: by an absolute path outside of the workspace.
+STARTED = {
+    "sh": "enters a control group and becomes bwrap",
+    "bwrap": "the sandbox",
+    "uname": "Python's `platform`, for the openai SDK",
+    "rm": "removes the private folders of a sandbox, however deep they are",
+    "pygent-server": "the server itself",
+    Path(sys.executable).name: "its interpreter",
+}
+"""Every program that the server may start, and why."""
 
-    The shell is the one that enters a control group and becomes bwrap.
-    """
-    match = re.match(r'execve\("([^"]*)"', line)
+
+def known(line: str, workspace: Path) -> bool:
+    """Whether a program is one that the server may start, by an absolute path outside of the workspace."""
+    match = re.match(r'execve\("(/[^"]*)"', line)
     assert match is not None, line
-    program = match[1]
-    own = ("/bin/sh", bwrap, installed("pygent-server"), sys.executable, os.path.realpath(sys.executable))
-    return program in own and not os.path.realpath(program).startswith(f"{workspace}/")
+    outside = not os.path.realpath(match[1]).startswith(f"{workspace}/")
+    return Path(match[1]).name in STARTED and outside and not match[1].startswith(f"{workspace}/")
