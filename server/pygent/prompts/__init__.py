@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import unicodedata
 from importlib import resources
 from string import Template
 
 from pygent.records import Isolation, Persona
+from pygent.visible import visible
 
 WHERE: dict[Isolation, str] = {
     "docker": "a Docker container",
@@ -22,8 +22,6 @@ OFFLINE = "There is no network: nothing can be installed or downloaded."
 
 LONGEST_NAME, LONGEST_DESCRIPTION = 100, 2000
 """Characters of a persona that the person has not confirmed."""
-_HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
-"""Categories of characters that people don't see (Unicode, section 4.5)."""
 
 
 def system_text(
@@ -54,13 +52,7 @@ def _introduction(persona: Persona) -> str:
 def quoted(text: str, longest: int) -> str:
     """Foreign words as a JSON string on one line, with every character visible."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    inner = json.dumps(cut, ensure_ascii=False)
-    return "".join(_shown(character) for character in inner)
-
-
-def _shown(character: str) -> str:
-    hidden = unicodedata.category(character) in _HIDDEN
-    return f"\\u{{{ord(character):x}}}" if hidden else character
+    return visible(json.dumps(cut, ensure_ascii=False), keep="")
 
 
 def style(name: str) -> str:
