@@ -6,18 +6,18 @@ What runs inside of a sandbox does not count; of the rest each line must be expl
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.conftest import REPOSITORY, missing
+from tests.conftest import REPOSITORY, installed, missing
 from tests.lsp.wire import server
 
 from pygent.replay import Match, ReplayServer, Reply, Script, ScriptedCall
@@ -239,25 +239,38 @@ SCRIPT = [
 
 def explained(path: str, places: list[str]) -> bool:
     """Whether the host may write there; Python's `tempfile` tries its folder with a file of eight characters."""
-    return re.match(r"/tmp/(pygent-|[a-z0-9_]{8}$)", path) is not None or any(
-        path == place or path.startswith(place.rstrip("/") + "/") for place in places
+    measured = path.startswith(str(REPOSITORY / ".coverage"))
+    return (
+        measured
+        or re.match(r"/tmp/(pygent-|[a-z0-9_]{8}$)", path) is not None
+        or any(path == place or path.startswith(f"{place}/") for place in places)
     )
 
 
-def allowed(workspace: Path, state: Path) -> Iterator[str]:
-    """Where the host may write."""
-    yield str(workspace)
-    yield str(state)
-    yield from ("/dev/null", "/dev/tty", "/dev/ptmx", "/proc/self", "/dev/shm/sem", "/sys/fs/cgroup")
-    yield str(REPOSITORY / ".coverage")
+SYSTEM = ("/dev/null", "/dev/tty", "/dev/ptmx", "/proc/self", "/sys/fs/cgroup")
+"""What every program may write to."""
 
 
-async def test_nothing_of_a_hostile_folder_acts_on_the_host(
-    hostile: Path, canary: Path, state: Path, tmp_path: Path, strace: list[str], bwrap: str
+@pytest.fixture
+def environ(hostile: Path) -> dict[str, str]:
+    """That of a person who has activated the folder's virtual environment."""
+    return {
+        "PATH": f"{hostile}/.venv/bin:{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(hostile / ".venv"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+async def test_nothing_of_a_hostile_folder_acts_on_the_host_of_a_language_server(
+    hostile: Path,
+    canary: Path,
+    state: Path,
+    tmp_path: Path,
+    strace: list[str],
+    environ: dict[str, str],
+    bwrap: str,
 ) -> None:
-    prefix = tmp_path / "trace/of"
-    path = f"{hostile}/.venv/bin:{os.environ['PATH']}"
-    saved = tmp_path / "saved"
+    prefix, saved = tmp_path / "trace/of", tmp_path / "saved"
     async with (
         ReplayServer(Script(replies=SCRIPT)) as model,
         server(
@@ -265,8 +278,7 @@ async def test_nothing_of_a_hostile_folder_acts_on_the_host(
             "--stdio",
             under=[*strace, "-o", str(prefix)],
             base_url=model.base_url,
-            PATH=path,
-            VIRTUAL_ENV=str(hostile / ".venv"),
+            **environ,
         ) as wire,
     ):
         wire.answers["pygent/approve"] = lambda _: {"decision": "accept"}
@@ -285,14 +297,51 @@ async def test_nothing_of_a_hostile_folder_acts_on_the_host(
         await wire.command("pygent.snapshot.load", dir=str(hostile / "snapshot"))
         await wire.command("pygent.doctor", {})
         assert await wire.leave() == 0
-    trace = read(prefix)
+    check(read(prefix), canary, hostile, bwrap, [state, saved])
+    assert not (hostile / ".vscode").exists()
+
+
+@pytest.mark.parametrize("words", [("run", "work"), ("doctor",), ("config",), ("sessions",), ("sandbox",)])
+async def test_nothing_of_a_hostile_folder_acts_on_the_host_of_the_command_line(
+    words: tuple[str, ...],
+    hostile: Path,
+    canary: Path,
+    state: Path,
+    tmp_path: Path,
+    strace: list[str],
+    environ: dict[str, str],
+    bwrap: str,
+) -> None:
+    prefix = tmp_path / "trace/of"
+    async with ReplayServer(Script(replies=SCRIPT)) as model:
+        program = await asyncio.create_subprocess_exec(
+            *(*strace, "-o", str(prefix), installed("pygent")),
+            *(*words, "--cwd", "--no-docker", "--no-confirm-bash"),
+            cwd=hostile,
+            env={
+                **os.environ,
+                **environ,
+                "OPENAI_BASE_URL": model.base_url,
+                "OPENAI_API_KEY": "sk-mine-123456",
+            },
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await program.communicate()
+    assert words != ("run", "work") or program.returncode == 0, errors.decode()
+    assert b"Traceback" not in errors
+    check(read(prefix), canary, hostile, bwrap if words[0] == "run" else "pygent", [state])
+
+
+def check(trace: Trace, canary: Path, workspace: Path, must: str, places: list[Path]) -> None:
+    """Nothing of the folder ran, and every program and write is explained; `must` is in the record."""
     assert not list(canary.iterdir())
-    places = [*allowed(hostile, state), str(saved)]
-    strange = sorted(one for one in trace.written if not explained(one, places) and "/.saved." not in one)
+    where = [*SYSTEM, str(workspace), *map(str, places)]
+    strange = sorted(one for one in trace.written if not explained(one, where) and "/.saved." not in one)
     assert strange == []
-    unknown = [line for line in trace.programs if not known(line, hostile)]
-    assert unknown == []
-    assert any(bwrap in line for line in trace.programs)  # the record has what it must have
+    assert [line for line in trace.programs if not known(line, workspace)] == []
+    assert any(must in line for line in trace.programs)
 
 
 STARTED = {
@@ -301,6 +350,7 @@ STARTED = {
     "uname": "Python's `platform`, for the openai SDK",
     "rm": "removes the private folders of a sandbox, however deep they are",
     "pygent-server": "the server itself",
+    "pygent": "the command line itself",
     Path(sys.executable).name: "its interpreter",
 }
 """Every program that the server may start, and why."""
