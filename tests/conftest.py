@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def workspace(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def removed_at_the_end(tmp_path: Path) -> Iterator[None]:
+    """For tests that fill the disk, or make trees that are too deep for pytest's own way to remove them."""
+    yield
+    subprocess.run(["chmod", "-R", "u+rwx", str(tmp_path)], check=False, capture_output=True)
+    subprocess.run(["rm", "-rf", "--", str(tmp_path)], check=True)
 
 
 def missing(what: str) -> None:

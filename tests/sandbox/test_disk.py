@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.sandbox.world import make
 
+pytestmark = pytest.mark.usefixtures("removed_at_the_end")
 LIMIT = 48 << 20
 MANY = "i=0; while i=$((i+1)); do head -c 4000000 /dev/urandom > @/f$i || exit 3; done"
 ONE = "cat /dev/zero > @/f"

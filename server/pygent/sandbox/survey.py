@@ -19,6 +19,8 @@ from pygent.sandbox.inotify import IGNORED, ISDIR, OVERFLOW, Inotify
 
 MOST_FOLDERS = 50_000
 """Folders that are looked into, those near the root first."""
+MOST_LEVELS = 100
+"""Folders below each other that are looked into: each is opened from the root, part by part."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Identity = tuple[int, int]
@@ -155,7 +157,7 @@ class Survey:
                 continue
             for child in new:
                 self._forget(child)
-                if len(self._folders) + len(waiting) < MOST_FOLDERS:
+                if len(self._folders) + len(waiting) < MOST_FOLDERS and child.count("/") < MOST_LEVELS:
                     waiting.append(child)
 
     def _open(self, name: str) -> int:
