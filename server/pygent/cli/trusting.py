@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-import termios
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pygent.cli.asking import forget_typed
 from pygent.cli.config import location
 from pygent.cli.console import Console, brief
 from pygent.config import TABLE, Config, Value, wire
@@ -41,7 +41,7 @@ def ask(console: Console, config: Config) -> bool:
         console.say(line)
     console.say("Such settings can run programs on this machine and send what you write elsewhere.", "yellow")
     with _interruptible():
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)  # what was typed before is no answer
+        forget_typed(sys.stdin.fileno())
         while True:
             console.raw("Trust these files as they are now? [yes/no]: ", console.err)
             line = sys.stdin.readline()
