@@ -13,8 +13,9 @@ async function main() {
     new lsp.StreamMessageReader(child.stdout),
     new lsp.StreamMessageWriter(child.stdin),
   );
-  const got = { asked: [], progress: [], unhandled: [], errors: [] };
+  const got = { asked: [], progress: [], unhandled: [], logged: [], errors: [] };
   connection.onError((error) => got.errors.push(String(error)));
+  connection.onNotification("window/logMessage", (params) => got.logged.push(params.message));
   connection.onUnhandledNotification((message) => got.unhandled.push(message.method));
   connection.onRequest(lsp.ShowMessageRequest.type, (params) => {
     got.asked.push("message");

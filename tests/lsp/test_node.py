@@ -52,3 +52,4 @@ async def test_a_client_of_another_make(workspace: Path) -> None:
     assert (got["refusal"]["code"], got["refusal"]["data"]["field"]) == (-32602, "sessionId")
     assert (got["cancelled"], got["code"]) == (-32800, 0)
     assert got["errors"] == got["unhandled"] == []
+    assert any("bubblewrap" in line for line in got["logged"])
