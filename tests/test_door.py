@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
 import os
+import secrets
 import select
 import subprocess
 from collections import Counter
@@ -20,6 +22,7 @@ from tests.conftest import python
 
 from pygent import file_trees, files, initial_files, saved, snapshots
 from pygent.errors import PygentError, ToolError
+from pygent.shadow import Shadow
 from pygent.workspace import Workspace
 
 CANARY = b"outside-canary"
@@ -85,6 +88,15 @@ class World(NamedTuple):
     chosen: Path
 
 
+async def taken(world: World) -> list[bytes]:
+    """What a snapshot of the workspace has, which is also checked out into the other one."""
+    shadow = Shadow(world.other / "shadow.git")
+    tree = await shadow.whole(world.workspace.root, {})
+    await shadow.check_out(tree, world.other / f"all-{secrets.token_hex(4)}")
+    empty = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    return [await shadow.patch(empty, tree)]
+
+
 CALLS: dict[str, Callable[[World, Path], object]] = {
     "read": lambda w, path: w.workspace.read_bytes(path, 1000),
     "resolve and read": lambda w, path: w.workspace.read(w.workspace.resolve(str(path))),
@@ -104,7 +116,7 @@ CALLS: dict[str, Callable[[World, Path], object]] = {
     "give to a task": lambda w, path: snapshots.copy_some(
         w.workspace.root, w.other / "given", [path], {path: "unsaved"}
     ),
-    "give all": lambda w, path: snapshots.copy_all(w.workspace.root, w.other / "all", {}),
+    "take a snapshot": lambda w, path: asyncio.run(taken(w)),
     "collect from": lambda w, path: snapshots.collect(
         path, w.workspace.root, w.other / "collected", w.other
     ),

@@ -254,15 +254,14 @@ async def test_what_a_task_leaves_is_collected_as_plain_files_or_refused(
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("whole", [True, False])
 async def test_a_task_is_given_plain_files_or_nothing(
-    workspace: Path, outside: Path, tmp_path: Path, kind: str, whole: bool
+    workspace: Path, outside: Path, tmp_path: Path, kind: str
 ) -> None:
     (workspace / "folder").mkdir()
     (workspace / "folder/plain").write_text("plain")
     HOSTILE[kind](workspace / "folder/odd", outside)
     place = tmp_path / "task/workspace"
-    giving = snapshots.give(Workspace(workspace), place, ["folder"], whole=whole)
+    giving = snapshots.give(Workspace(workspace), place, ["folder"])
     if kind == "a huge file":
         with pytest.raises(PygentError, match="folder/odd: File too large") as caught:
             await giving

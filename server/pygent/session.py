@@ -364,8 +364,10 @@ class Session(Equipped):
             )
         finally:  # where the end can't be stored, the next turn stores that this one broke off
             self._journal.turn_id = None
-            self._save(status="idle", usage=self._journal.spent)
-            self._release()
+            try:
+                self._save(status="idle", usage=self._journal.spent)
+            finally:
+                self._release()
         self._write_history()
 
     async def undo(self, turn_id: str | None = None, *, redo: bool = False, preview: bool = False) -> Undone:

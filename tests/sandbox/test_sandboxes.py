@@ -136,7 +136,7 @@ async def test_a_flood_stays_small_in_memory(sandbox: Sandbox) -> None:
 
 async def test_bytes_that_are_no_text(sandbox: Sandbox) -> None:
     done = await sandbox.run("printf 'a\\xff\\xfeb \\033[31mred\\033[0m\\n10%%\\r20%%\\r30%%\\n\\000c'")
-    assert done.output == "a\ufffd\ufffdb red\n30%\nc"
+    assert done.output == "a\ufffd\ufffdb red\n30%\n\\u{0}c"
 
 
 async def test_a_signal_shows_as_the_shell_shows_it(sandbox: Sandbox) -> None:
