@@ -39,7 +39,7 @@ CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = tru
 DAY = 24 * 60 * 60.0
 KEPT = 20 * 60 * 60.0
 """A snapshot that nothing refers to is kept for so many seconds: it may be that of a turn that still runs."""
-AT_ONCE = 3
+AT_ONCE = 2
 """How many snapshots are made at the same time: all are of one folder's disk."""
 PATIENCE = 60.0
 """Seconds that a clean-up waits for a moment without a snapshot under way."""
