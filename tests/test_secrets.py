@@ -121,9 +121,8 @@ async def test_a_key_is_sent_as_it_is_meant_and_found_nowhere(
     async with ReplayServer(Script(replies=echo(key.strip("\ufeff\u00a0\u200b\u2028 \t\r\n")))) as model:
         env["OPENAI_BASE_URL"] = model.base_url
         log = workspace.parent / "session.log"
-        code, said = await pygent(
-            workspace, "--cwd", "--json", "--no-confirm-bash", "run", "go", PYGENT_LOG_FILE=str(log), **env
-        )
+        flags = ["--cwd", "--json", "--no-confirm-bash", "--trust"]  # a folder's key goes to another address
+        code, said = await pygent(workspace, *flags, "run", "go", PYGENT_LOG_FILE=str(log), **env)
         keys = {headers["authorization"] for headers in model.headers}
     assert code == 1, said
     assert keys == {f"Bearer {key.strip()}" if key.isascii() else f"Bearer {USABLE['plain']}"}
