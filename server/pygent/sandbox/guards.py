@@ -163,7 +163,10 @@ class Guards:
 
     def _behind(self, name: str) -> tuple[str, Identity | None]:
         """What a link in the workspace names, if that lies there too."""
-        target = (self._root / name).resolve()
+        try:
+            target = (self._root / name).resolve()
+        except (OSError, RuntimeError):  # swapped meanwhile, or a loop of links
+            return name, None
         if self._root not in target.parents:
             return name, None
         there = files.status(target, self._root)
