@@ -254,6 +254,8 @@ def _explain(said: str, image: str, root: Path) -> tuple[str, str | None]:
             f"The Docker engine does not see {root}: it runs on another machine, or in one of its own.",
             "Use an engine on this machine, share the folder with it, or set PYGENT_USE_DOCKER=0.",
         )
+    if "mounting " in said:  # something that is to be mounted was replaced meanwhile
+        return f"Docker could not mount what is in {root}: {said[:300]}.", "Try again."
     if "executable file not found" in said or "no such file or directory: unknown" in said:
         return f"The image {image} has no shell.", "Set PYGENT_IMAGE to an image that has one."
     return f"Docker refused the container: {said[:300]}.", None
